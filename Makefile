@@ -1,0 +1,140 @@
+# `make help` lists the targets. Everything is set on the command line: make desk CORES=4 DATA_DIR=...
+# An environment of your own is used as it is: make test VENV=path/to/venv
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1)
+SCALE ?= demo
+DATA_DIR ?=
+LOCK := envs/requirements.lock
+
+# The copy of the lock inside .venv says which lock it was made from.
+ifeq ($(origin VENV),undefined)
+VENV := .venv
+ENVIRONMENT := $(VENV)/requirements.lock
+else
+ENVIRONMENT := given-environment
+endif
+
+BIN := $(abspath $(VENV))/bin
+export PATH := $(BIN):$(PATH)
+export PYTHONPATH := workflow_scripts
+
+CONFIG = scale=$(SCALE)
+ifneq ($(strip $(DATA_DIR)),)
+CONFIG += "data_dir=$(DATA_DIR)"
+endif
+# --config takes all that follows, so that the target comes first: snakemake TARGET $(OPTIONS)
+OPTIONS = --cores $(CORES) --config $(CONFIG)
+
+PYTHON_SOURCES := workflow_scripts tests envs/lock.py
+SNAKE_SOURCES := Snakefile rules
+
+define REQUIRE_PYTHON
+import sys
+if sys.version_info[:2] != (3, 11):
+    found = ".".join(map(str, sys.version_info[:3]))
+    sys.exit(f"{sys.executable} is Python {found}, but lossmap is locked for Python 3.11; "
+             "install it, or name an environment that has it: make VENV=path/to/venv")
+endef
+export REQUIRE_PYTHON
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "Variables: CORES=$(CORES) SCALE=$(SCALE) DATA_DIR=$(DATA_DIR) VENV=$(VENV)"
+
+## --- environment
+
+.PHONY: env
+env: $(ENVIRONMENT) ## make .venv from the lock, or check the environment that VENV names
+
+.venv/requirements.lock: $(LOCK)
+	@python=$$(PATH="$${PATH#*:}" command -v python3.11 || PATH="$${PATH#*:}" command -v python3) \
+	  || { echo "no python3.11 and no python3 found; install Python 3.11" >&2; exit 1; }; \
+	"$$python" -c "$$REQUIRE_PYTHON"; \
+	echo "making .venv from $(LOCK) (several minutes the first time)"; \
+	"$$python" -m venv .venv
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check --no-input -r $(LOCK)
+	@cp $(LOCK) $@
+
+.PHONY: given-environment
+given-environment:
+	@test -x "$(BIN)/python" \
+	  || { echo "VENV=$(VENV): no $(VENV)/bin/python; unset VENV to have .venv made" >&2; exit 1; }
+	@"$(BIN)/python" -c "$$REQUIRE_PYTHON"
+
+.PHONY: lock
+lock: env ## resolve envs/requirements.in again into the lock and the conda environment
+	@python envs/lock.py
+
+.PHONY: clean-env
+clean-env: ## remove .venv
+	@rm -rf .venv
+
+## --- results
+
+.PHONY: demo
+demo: SCALE := demo
+demo: run ## every figure and table from bundled data, in minutes
+
+.PHONY: desk
+desk: SCALE := desk
+desk: run ## real CIFAR at laptop size (DATA_DIR=folder with cifar10.h5, else downloaded)
+
+.PHONY: run
+run: env ## every figure and table of SCALE
+	@snakemake all $(OPTIONS)
+	@echo "figures: results/$(SCALE)/figure"
+	@echo "tables:  results/$(SCALE)/table"
+
+.PHONY: estimate
+estimate: env ## time, memory and disk that SCALE will need, e.g. make estimate SCALE=paper
+	@snakemake estimate $(OPTIONS) --quiet all
+
+.PHONY: audit
+audit: env ## which artifacts of SCALE are stale, missing, orphaned or damaged
+	@snakemake audit $(OPTIONS) --quiet all
+
+.PHONY: dag
+dag: env ## picture of the rules of SCALE: results/SCALE/dag.svg and .png
+	@graph=$$(snakemake all --rulegraph dot $(OPTIONS)); \
+	mkdir -p results/$(SCALE); \
+	echo "$$graph" > results/$(SCALE)/dag.dot
+	@if command -v dot > /dev/null; then \
+	  for format in svg png; do \
+	    dot -T$$format results/$(SCALE)/dag.dot -o results/$(SCALE)/dag.$$format; \
+	    echo "results/$(SCALE)/dag.$$format"; \
+	  done; \
+	else \
+	  echo "graphviz (dot) is not installed: wrote results/$(SCALE)/dag.dot, not .svg and .png"; \
+	fi
+
+## --- development
+
+.PHONY: lint
+lint: env ## ruff, snakefmt, snakemake --lint, import contracts
+	@ruff check --quiet $(PYTHON_SOURCES)
+	@ruff format --quiet --check $(PYTHON_SOURCES) \
+	  || { echo "run: make format" >&2; exit 1; }
+	@snakefmt --check $(SNAKE_SOURCES) || { echo "run: make format" >&2; exit 1; }
+	@snakemake --lint --config scale=demo
+	@lint-imports --no-cache --no-logo
+
+# One thread a process: two test processes share the machine with the Snakemakes that they start.
+.PHONY: test
+test: lint ## lint, then all tests
+	@OMP_NUM_THREADS=1 pytest -n 2 --ignore=tests/benchmarks
+
+# One process: benchmarks measure, and a neighbour would be measured too.
+.PHONY: bench
+bench: env ## speed against plain PyTorch loops, as ratios
+	@pytest tests/benchmarks -p no:xdist --benchmark-only
+
+.PHONY: format
+format: env ## format the code
+	@ruff check --quiet --fix-only $(PYTHON_SOURCES)
+	@ruff format --quiet $(PYTHON_SOURCES)
+	@snakefmt $(SNAKE_SOURCES)
