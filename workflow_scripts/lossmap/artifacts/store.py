@@ -1,0 +1,372 @@
+"""How every artifact is written and read: one HDF5 file, atomically, with its provenance.
+
+Owns the attributes that all artifacts share, the content digest and the checks on reading. Knows
+nothing of what the datasets mean: the kinds beside this module declare that as fields.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from lossmap.errors import LossmapError
+
+LIBRARIES = ("h5py", "numpy", "torch", "torchvision", "scikit-learn", "matplotlib")
+CHUNK = 16384
+"""Columns per chunk of a (snapshots, params) dataset: appends stay fast, column blocks too."""
+VERIFY_BYTES = 64 * 2**20
+"""Artifacts up to this size are verified against their content digest whenever they are read."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One dataset of an artifact.
+
+    ``dims`` names each axis; an axis name that occurs twice in a kind must have one length, and a
+    dotted prefix of the dataset's path is its HDF5 group. ``dtype`` is a NumPy name or ``str``.
+    """
+
+    dtype: str
+    dims: tuple[str, ...] = ()
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A file format: its name, its version and the datasets that a file must hold."""
+
+    name: str
+    version: int
+    fields: Mapping[str, Field]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made an artifact: canonical JSON of its parameters, hash of its code, input digests."""
+
+    spec: str
+    code: str
+    inputs: Mapping[str, str]
+
+    def parameters(self) -> dict:
+        """Return the parameters as a dictionary."""
+        return json.loads(self.spec)
+
+
+def canonical_json(value: object) -> str:
+    """Return JSON that is equal exactly when the values are: keys sorted, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def trace_provenance(spec: str, code: str, inputs: Iterable[str | Path]) -> Provenance:
+    """Return the provenance of a job that reads `inputs`, each known by ``stage/name``.
+
+    Raises
+    ------
+    LossmapError
+        An input is missing or damaged.
+    """
+    return Provenance(spec, code, {name_of(path): digest_of(path) for path in inputs})
+
+
+def name_of(path: str | Path) -> str:
+    """Return ``stage/name`` of an artifact's path, independent of where the results lie."""
+    path = Path(path)
+    return f"{path.parent.name}/{path.stem}" if path.suffix == ".h5" else path.name
+
+
+def digest_of(path: str | Path) -> str:
+    """Return an artifact's stored content digest, or the SHA-256 of a file that is none."""
+    if Path(path).suffix == ".h5":
+        with _opened(path) as file:
+            if "digest" in file.attrs:
+                return str(file.attrs["digest"])
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def save_artifact(
+    path: str | Path, kind: Kind, datasets: Mapping[str, object], provenance: Provenance
+) -> None:
+    """Write one artifact so that its name never belongs to a half-written file.
+
+    The file is written under a temporary name in the same folder, synced, and renamed. Equal
+    arguments give equal bytes. Large datasets may be memory maps: rows are copied one by one.
+
+    Raises
+    ------
+    LossmapError
+        The datasets do not match the kind, or the disk is full or read-only.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        with h5py.File(temporary, "w") as file:
+            for name in sorted(datasets):
+                _write_dataset(file, name, datasets[name])
+            check_fields(file, kind, path)
+            _write_attributes(file, kind, provenance)
+        os.chmod(temporary, 0o644)
+        _sync(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise LossmapError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "free or unlock the disk and run again, nothing was lost"
+        ) from error
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a small text file beside an artifact, atomically.
+
+    Raises
+    ------
+    LossmapError
+        The disk is full or read-only.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise LossmapError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_dataset(file: h5py.File, name: str, values: object) -> None:
+    if isinstance(values, list) and all(isinstance(value, str) for value in values):
+        file.create_dataset(name, data=values, dtype=h5py.string_dtype())
+        return
+    values = np.asanyarray(values)
+    if values.dtype.kind in "US":
+        file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
+    elif values.ndim == 2 and values.shape[1] > CHUNK:
+        rows = file.create_dataset(name, values.shape, values.dtype, chunks=(1, CHUNK))
+        for index, row in enumerate(values):
+            rows[index] = row
+    else:
+        file.create_dataset(name, data=values)
+
+
+def _write_attributes(file: h5py.File, kind: Kind, provenance: Provenance) -> None:
+    file.attrs["kind"] = kind.name
+    file.attrs["format_version"] = kind.version
+    file.attrs["spec"] = provenance.spec
+    file.attrs["code"] = provenance.code
+    file.attrs["inputs"] = canonical_json(dict(provenance.inputs))
+    file.attrs["libraries"] = canonical_json(installed_versions())
+    file.attrs["digest"] = content_digest(file)
+
+
+def installed_versions() -> dict[str, str]:
+    """Return name and version of the libraries that shape results, without importing them."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def content_digest(file: h5py.File) -> str:
+    """Return the SHA-256 over kind, format version and every dataset (name, dtype, shape, bytes).
+
+    Provenance is left out: two recipes that give the same numbers give the same digest.
+    """
+    digest = hashlib.sha256(f"{file.attrs['kind']}:{file.attrs['format_version']}".encode())
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else 0)
+    for name in sorted(names):
+        dataset = file[name]
+        text = h5py.check_string_dtype(dataset.dtype) is not None
+        kind = "str" if text else dataset.dtype.str
+        digest.update(f"|{name}:{kind}:{dataset.shape}|".encode())
+        for block in _blocks(dataset):
+            if text:
+                digest.update(canonical_json(block.astype(str).ravel().tolist()).encode())
+            else:
+                digest.update(np.ascontiguousarray(block).data)
+    return digest.hexdigest()
+
+
+def _blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
+    if dataset.ndim == 0 or dataset.nbytes < VERIFY_BYTES:
+        yield np.asarray(dataset[()])
+        return
+    rows = max(1, VERIFY_BYTES * dataset.shape[0] // max(dataset.nbytes, 1))
+    for start in range(0, dataset.shape[0], rows):
+        yield dataset[start : start + rows]
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[h5py.File]:
+    path = Path(path)
+    if not path.is_file():
+        raise LossmapError(f"{path}: no such file; run the workflow to make it")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        size = path.stat().st_size
+        raise LossmapError(
+            f"{path}: not a readable HDF5 file ({size} bytes; truncated or damaged); "
+            "delete it and run again"
+        ) from error
+    with file:
+        yield file
+
+
+@contextmanager
+def open_artifact(path: str | Path, kind: Kind) -> Iterator[h5py.File]:
+    """Open an artifact for reading after checking kind, version, fields and (if small) content.
+
+    Raises
+    ------
+    LossmapError
+        The file is missing, damaged, of another kind or version, or lacks a dataset.
+    """
+    with _opened(path) as file:
+        _check_identity(file, kind, path)
+        check_fields(file, kind, path)
+        if Path(path).stat().st_size <= VERIFY_BYTES:
+            verify_content(file, path)
+        yield file
+
+
+def _check_identity(file: h5py.File, kind: Kind, path: str | Path) -> None:
+    missing = [
+        name for name in ("kind", "format_version", "spec", "digest") if name not in file.attrs
+    ]
+    if missing:
+        raise LossmapError(
+            f"{path}: expected a lossmap artifact of kind '{kind.name}', but attribute "
+            f"'{missing[0]}' is absent; delete the file and run again"
+        )
+    if file.attrs["kind"] != kind.name:
+        raise LossmapError(
+            f"{path}: expected kind '{kind.name}', got '{file.attrs['kind']}'; "
+            "delete the file and run again"
+        )
+    if file.attrs["format_version"] != kind.version:
+        raise LossmapError(
+            f"{path}: format version {file.attrs['format_version']}, but this release reads "
+            f"{kind.version}; delete the file and run again"
+        )
+
+
+def check_fields(file: h5py.File, kind: Kind, path: str | Path) -> None:
+    """Check every declared dataset of a file: presence, type, number and length of its axes.
+
+    Raises
+    ------
+    LossmapError
+        The first dataset that does not fit, with what was expected.
+    """
+    lengths: dict[str, tuple[int, str]] = {}
+    for name, field in kind.fields.items():
+        if name not in file:
+            if field.required:
+                raise LossmapError(
+                    f"{path}: dataset '{name}' is missing from this {kind.name}; "
+                    "delete the file and run again"
+                )
+            continue
+        _check_dataset(file[name], name, field, path, lengths)
+
+
+def _check_dataset(
+    dataset: h5py.Dataset,
+    name: str,
+    field: Field,
+    path: str | Path,
+    lengths: dict[str, tuple[int, str]],
+) -> None:
+    expected = f"{field.dtype} ({', '.join(field.dims)})"
+    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != len(field.dims):
+        shape = getattr(dataset, "shape", "a group")
+        raise LossmapError(f"{path}: dataset '{name}' is {shape}, expected {expected}")
+    text = h5py.check_string_dtype(dataset.dtype) is not None
+    if text != (field.dtype == "str") or not (text or dataset.dtype == np.dtype(field.dtype)):
+        raise LossmapError(
+            f"{path}: dataset '{name}' has type {dataset.dtype}, expected {expected}"
+        )
+    for axis, length in zip(field.dims, dataset.shape, strict=True):
+        known, other = lengths.setdefault(axis, (length, name))
+        if length != known:
+            raise LossmapError(
+                f"{path}: '{name}' has {length} {axis}, but '{other}' has {known}; "
+                "the file is damaged, delete it and run again"
+            )
+
+
+def verify_content(file: h5py.File, path: str | Path) -> None:
+    """Compare an open artifact's content with the digest it was saved with.
+
+    Raises
+    ------
+    LossmapError
+        They differ, or a block cannot be read.
+    """
+    try:
+        found = content_digest(file)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise LossmapError(f"{path}: damaged ({error}); delete it and run again") from error
+    if found != file.attrs["digest"]:
+        raise LossmapError(
+            f"{path}: content does not match its digest (expected {file.attrs['digest'][:12]}, got "
+            f"{found[:12]}): damaged or edited; delete it and run again"
+        )
+
+
+def read_provenance(path: str | Path) -> Provenance:
+    """Return what an artifact says of its making.
+
+    Raises
+    ------
+    LossmapError
+        The file is missing, damaged or no artifact.
+    """
+    with _opened(path) as file:
+        if not {"spec", "code", "inputs"} <= set(file.attrs):
+            raise LossmapError(f"{path}: not a lossmap artifact; delete it and run again")
+        inputs = json.loads(file.attrs["inputs"])
+        return Provenance(str(file.attrs["spec"]), str(file.attrs["code"]), inputs)
+
+
+def read_datasets(path: str | Path, kind: Kind, names: Iterable[str] | None = None) -> dict:
+    """Return the named datasets (all declared ones by default) of a checked artifact as arrays."""
+    with open_artifact(path, kind) as file:
+        wanted = kind.fields if names is None else names
+        return {name: read_values(file[name]) for name in wanted if name in file}
+
+
+def read_values(dataset: h5py.Dataset) -> np.ndarray | list[str]:
+    """Return a dataset as an array, strings as a list."""
+    if h5py.check_string_dtype(dataset.dtype) is not None:
+        return dataset.asstr()[()].tolist()
+    return dataset[()]
