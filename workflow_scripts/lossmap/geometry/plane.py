@@ -1,0 +1,218 @@
+"""Planes of the landscape: PCA of a trajectory, filter-normalised random directions.
+
+Works on a (snapshots, params) array or HDF5 dataset that is read in column blocks, so that memory
+stays bounded however many parameters there are.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.layout import Layout
+from lossmap.errors import LossmapError
+
+BLOCK = 65536
+"""Columns that are held in memory at once, as float64."""
+MIN_COMPONENTS = 10
+
+
+def column_blocks(
+    thetas, rows: np.ndarray, width: int = BLOCK
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield (columns, float64 block of the given rows) over a (snapshots, params) dataset."""
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    for start in range(0, thetas.shape[1], width):
+        columns = slice(start, min(start + width, thetas.shape[1]))
+        yield columns, thetas[first:last, columns].astype(np.float64)
+
+
+def measure_gram(thetas, rows: np.ndarray) -> np.ndarray:
+    """Return the Gram matrix of the centred snapshots, float64 (snapshots, snapshots).
+
+    ding2023 §3.1: with Ŵ = [w_i − w̄], this is ŴᵀŴ, whose eigenvalues are those of ŴŴᵀ in Eq. 1.
+    The mean is over all snapshots; the paper's 1/n for n + 1 of them is a slip.
+    """
+    gram = np.zeros((len(rows), len(rows)))
+    for _, block in column_blocks(thetas, rows):
+        centred = block - block.mean(axis=0)
+        gram += centred @ centred.T
+    return gram
+
+
+def fit_principal_directions(
+    thetas, rows: np.ndarray, gram: np.ndarray, axes: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the leading principal directions and the explained variance ratios (ding2023 Eq. 1).
+
+    Parameters
+    ----------
+    thetas : float32 (snapshots, params)
+    rows : consecutive snapshots that the plane is fitted to
+    gram : float64 (rows, rows), their centred Gram matrix
+    axes : number of directions
+
+    Returns
+    -------
+    directions : float32 (axes, params), orthonormal rows; the snapshot that lies farthest out along
+        a direction has a positive coordinate there, which fixes the signs
+    ratios : float64 (>= 10,), of all components, zeros where there are fewer snapshots
+
+    Raises
+    ------
+    LossmapError
+        The trajectory spans fewer than `axes` dimensions.
+    """
+    values, vectors = np.linalg.eigh(gram)
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1][:, :axes]
+    if len(rows) <= axes or values[axes - 1] <= values[0] * 1e-14:
+        raise LossmapError(
+            f"PCA of {len(rows)} snapshots spans fewer than {axes} dimensions; "
+            "keep more epochs or widen the window"
+        )
+    farthest = np.abs(vectors).argmax(axis=0)
+    vectors = vectors * np.sign(vectors[farthest, np.arange(axes)])
+    weights = (vectors / np.sqrt(values[:axes])).T
+    directions = np.empty((axes, thetas.shape[1]), np.float32)
+    for columns, block in column_blocks(thetas, rows):
+        directions[:, columns] = weights @ (block - block.mean(axis=0))
+    ratios = values / values.sum()
+    return directions, np.pad(ratios, (0, max(0, MIN_COMPONENTS - len(ratios))))
+
+
+def draw_filter_normalised(
+    centre: np.ndarray, layout: Layout, seed: int, axes: int = 2, ignore: str = "bias_bn"
+) -> np.ndarray:
+    """Return Gaussian directions, each filter scaled to the norm of the centre's (Li et al. 2018).
+
+    Parameters
+    ----------
+    centre : float32 (params,)
+    layout : where each tensor lies; a filter is one index along a tensor's first axis
+    seed : of the Gaussian draw, one number per parameter in order
+    axes : number of directions
+    ignore : ``bias_bn`` gives parameters with one axis a zero direction, ``none`` copies the
+        centre's values there, as the published code of Li et al. does
+
+    Returns
+    -------
+    float32 (axes, params)
+    """
+    generator = np.random.default_rng(seed)
+    directions = generator.standard_normal((axes, centre.size), dtype=np.float32)
+    for _, _, shape, part in layout.parts():
+        if len(shape) <= 1:
+            directions[:, part] = 0.0 if ignore == "bias_bn" else centre[part]
+            continue
+        filters = centre[part].reshape(shape[0], -1).astype(np.float64)
+        drawn = directions[:, part].reshape(axes, shape[0], -1).astype(np.float64)
+        scale = np.linalg.norm(filters, axis=1) / np.linalg.norm(drawn, axis=2)
+        directions[:, part] = (drawn * scale[..., None]).reshape(axes, -1)
+    return directions
+
+
+def measure_coordinates(
+    thetas, centre: np.ndarray, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return least-squares coordinates of every snapshot in each plane, and the planes' Gram.
+
+    Parameters
+    ----------
+    thetas : float32 (snapshots, params)
+    centre : float32 (params,)
+    directions : float32 (axes, params), scaled as on the landscape; rows 2k, 2k + 1 span plane k
+
+    Returns
+    -------
+    coordinates : float64 (snapshots, axes)
+    gram : float64 (axes, axes), inner products of the directions
+    """
+    rows = np.arange(thetas.shape[0])
+    products = np.zeros((len(rows), len(directions)))
+    gram = np.zeros((len(directions), len(directions)))
+    for columns, block in column_blocks(thetas, rows):
+        slab = directions[:, columns].astype(np.float64)
+        products += (block - centre[columns].astype(np.float64)) @ slab.T
+        gram += slab @ slab.T
+    coordinates = np.empty_like(products)
+    for start in range(0, len(directions), 2):
+        plane = slice(start, start + 2)
+        coordinates[:, plane] = np.linalg.solve(gram[plane, plane], products[:, plane].T).T
+    return coordinates, gram
+
+
+def fit_basis(thetas, epochs: np.ndarray, centre_row: int, layout: Layout, spec: dict) -> Basis:
+    """Return the basis that a specification asks for.
+
+    Parameters
+    ----------
+    thetas : float32 (snapshots, params), array or HDF5 dataset
+    epochs : int64 (snapshots,)
+    centre_row : snapshot at the plane's centre
+    layout : of the parameters
+    spec : ``method`` (pca | fn); for pca ``window`` (first and last epoch, or None for all); for fn
+        ``seeds`` (one per plane) and ``ignore``
+
+    Raises
+    ------
+    LossmapError
+        The window holds too few snapshots, or the centre is not finite or zero.
+    """
+    rows = _window_rows(epochs, spec.get("window"))
+    centre = np.asarray(thetas[centre_row], np.float32)
+    length = float(np.linalg.norm(centre.astype(np.float64)))
+    if not np.isfinite(length) or length == 0.0:
+        raise LossmapError(
+            f"centre at epoch {epochs[centre_row]} has norm {length}; retrain the run"
+        )
+    gram = measure_gram(thetas, rows)
+    principal, ratios = fit_principal_directions(thetas, rows, gram)
+    if spec["method"] == "pca":
+        directions, seeds, scale = principal, [-1], np.full(2, length)
+    else:
+        seeds = spec["seeds"]
+        drawn = [draw_filter_normalised(centre, layout, s, 2, spec["ignore"]) for s in seeds]
+        directions, scale = np.concatenate(drawn), np.ones(2 * len(seeds))
+    scaled = (scale[:, None] * directions).astype(np.float32)
+    coordinates, products = measure_coordinates(thetas, centre, scaled)
+    shares = measure_plane_variance(coordinates[rows], products, np.trace(gram))
+    return Basis(
+        centre,
+        int(epochs[centre_row]),
+        directions,
+        scale,
+        np.asarray(seeds, np.int64),
+        ratios,
+        shares,
+        coordinates,
+        epochs,
+    )
+
+
+def _window_rows(epochs: np.ndarray, window: list[int] | None) -> np.ndarray:
+    first, last = window or (epochs[0], epochs[-1])
+    rows = np.flatnonzero((epochs >= first) & (epochs <= last))
+    if len(rows) < 3:
+        raise LossmapError(
+            f"window {first}…{last} holds {len(rows)} snapshots, a plane needs at least 3; "
+            f"epochs run from {epochs[0]} to {epochs[-1]}"
+        )
+    return rows
+
+
+def measure_plane_variance(coordinates: np.ndarray, gram: np.ndarray, total: float) -> np.ndarray:
+    """Return the share of the trajectory's variance that lies inside each plane.
+
+    Parameters
+    ----------
+    coordinates : float64 (snapshots, axes), least-squares coordinates
+    gram : float64 (axes, axes), inner products of the directions
+    total : sum of squared distances of the snapshots to their mean
+    """
+    centred = coordinates - coordinates.mean(axis=0)
+    shares = []
+    for start in range(0, coordinates.shape[1], 2):
+        plane = slice(start, start + 2)
+        inside = np.einsum("ia,ab,ib->", centred[:, plane], gram[plane, plane], centred[:, plane])
+        shares.append(inside / total)
+    return np.asarray(shares)
