@@ -1,0 +1,86 @@
+"""Where images come from: the one door to the sources of the rule `dataset`.
+
+Owns the choice of the source; what each one needs is in `sources/`. Only torchvision's branch loads
+torch, and only when it is taken.
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+
+from lossmap.artifacts.dataset import Dataset
+from lossmap.errors import LossmapError
+from lossmap.network.sources.cifar import FOLDERS, load_cifar
+from lossmap.network.sources.digits import load_digits
+from lossmap.network.sources.hdf5 import load_hdf5
+
+SOURCES = ("digits", "hdf5", "torchvision")
+
+
+def load_source(spec: dict, data_file: str | None, data_dir: str | None) -> Dataset:
+    """Return the images of one specification; equal arguments and files give equal arrays.
+
+    Parameters
+    ----------
+    spec : the canonical specification of the rule `dataset`, one of
+        ``{"source": "digits", "classes": 10 | 100, "train": n, "test": n, "seed": s}``,
+        ``{"source": "hdf5", "file": name, "train": n, "test": n}``,
+        ``{"source": "torchvision", "name": "cifar10" | "cifar100", "train": n, "test": n}``;
+        n is a number of images or None for all
+    data_file : path of the file that ``hdf5`` reads
+    data_dir : folder in which ``torchvision`` finds or puts its own layout
+
+    Raises
+    ------
+    LossmapError
+        The source is unknown, its files are missing, damaged or of another layout, or hold fewer
+        images than asked.
+    """
+    sizes = {"train": spec["train"], "test": spec["test"]}
+    match _source_of(spec):
+        case "digits":
+            return load_digits(spec["classes"], seed=spec["seed"], **sizes)
+        case "hdf5":
+            return load_hdf5(_given(data_file, "hdf5", f"the path of {spec['file']}"), **sizes)
+        case _:
+            folder = _given(data_dir, "torchvision", "the folder of the data set")
+            return load_cifar(spec["name"], folder, **sizes)
+
+
+def describe_source(spec: dict, data_file: str | None, data_dir: str | None) -> str:
+    """Return one line for the log: which source is read, from where, and how much of it.
+
+    Raises
+    ------
+    LossmapError
+        The source is unknown.
+    """
+    sizes = ", ".join(f"{_amount(spec[split])} {split}" for split in ("train", "test"))
+    match _source_of(spec):
+        case "digits":
+            library = f"scikit-learn {version('scikit-learn')}"
+            origin = f"digits of {library}, {spec['classes']} classes, seed {spec['seed']}"
+        case "hdf5":
+            origin = f"HDF5 file {data_file or spec['file']}"
+        case _:
+            folder = Path(data_dir or ".", FOLDERS.get(spec["name"], spec["name"]))
+            state = "on disk" if folder.exists() else "to be unpacked or downloaded"
+            origin = f"torchvision's {spec['name']}, {folder} ({state})"
+    return f"{origin}: {sizes} images"
+
+
+def _source_of(spec: dict) -> str:
+    if spec["source"] not in SOURCES:
+        raise LossmapError(
+            f"data set source {spec['source']!r} is unknown, expected one of {', '.join(SOURCES)}"
+        )
+    return spec["source"]
+
+
+def _given(path: str | None, source: str, what: str) -> str:
+    if path is None:
+        raise LossmapError(f"source '{source}' needs {what}, but none was given; set `data_dir`")
+    return path
+
+
+def _amount(size: int | None) -> str:
+    return "all" if size is None else str(size)

@@ -1,0 +1,113 @@
+"""From the name of a network in the configuration to a network with seeded parameters.
+
+Owns the contract with network factories, ours and the user's: ``module.path:function``, called
+with the keywords ``classes``, ``channels`` and ``width``, returns a module. Knows no architecture.
+"""
+
+import importlib
+import re
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from lossmap.errors import LossmapError
+
+_FACTORY = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
+
+
+def build_network(
+    factory: str, *, classes: int, channels: int, width: float, seed: int
+) -> nn.Module:
+    """Build a network whose initial parameters depend on the arguments alone.
+
+    Parameters
+    ----------
+    factory : str
+        ``module.path:function``, e.g. ``lossmap.network.models.resnet:resnet20``.
+    classes, channels : int
+        Number of outputs (2 or more) and of image channels.
+    width : float
+        Factor on every channel count of the network.
+    seed : int
+        Seed of the initialisation. The caller's random state is as before afterwards.
+
+    Returns
+    -------
+    nn.Module
+        On the CPU, in training mode as PyTorch builds it.
+
+    Raises
+    ------
+    LossmapError
+        Fewer than two classes; the factory's name is malformed, its module cannot be imported
+        or lacks the function, the factory fails, or what it returns is no module or has no
+        trainable parameter.
+    """
+    if classes < 2:
+        raise LossmapError(
+            f"network factory {factory!r}: expected classes of 2 or more, got {classes}; "
+            "correct the number of classes of the data set"
+        )
+    with torch.random.fork_rng(devices=[]):
+        make_network = import_factory(factory)
+        # Not torch.manual_seed: it would reseed the caller's GPUs too, which are not forked.
+        torch.default_generator.manual_seed(seed)
+        try:
+            network = make_network(classes=classes, channels=channels, width=width)
+        except Exception as error:
+            arguments = f"classes={classes}, channels={channels}, width={width}"
+            raise LossmapError(
+                f"network factory {factory!r}: expected a network for ({arguments}), "
+                f"got {_one_line(error)}; the function must accept these three keywords"
+            ) from error
+    _check_network(network, factory)
+    return network
+
+
+def import_factory(factory: str) -> Callable[..., nn.Module]:
+    """Import the function that ``module.path:function`` names.
+
+    Raises
+    ------
+    LossmapError
+        The name is malformed, the module cannot be imported or lacks the function.
+    """
+    match = _FACTORY.fullmatch(factory)
+    if match is None:
+        raise LossmapError(
+            f"network factory {factory!r}: expected 'module.path:function', got no such form; "
+            "write e.g. 'lossmap.network.models.resnet:resnet20'"
+        )
+    try:
+        module = importlib.import_module(match["module"])
+    except Exception as error:  # a user's module may fail in any way
+        raise LossmapError(
+            f"network factory {factory!r}: expected an importable module '{match['module']}', "
+            f"got {_one_line(error)}; correct the name or put the module's folder on PYTHONPATH"
+        ) from error
+    function = getattr(module, match["function"], None)
+    if not callable(function):
+        found = "nothing of that name" if function is None else type(function).__name__
+        raise LossmapError(
+            f"network factory {factory!r}: expected a function '{match['function']}' in "
+            f"{module}, got {found}; define it there or correct the name"
+        )
+    return function
+
+
+def _check_network(network: object, factory: str) -> None:
+    if not isinstance(network, nn.Module):
+        raise LossmapError(
+            f"network factory {factory!r}: expected a torch.nn.Module, "
+            f"got {type(network).__name__}; return the network from the function"
+        )
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise LossmapError(
+            f"network factory {factory!r}: expected trainable parameters, got none; "
+            "leave requires_grad=True on the parameters to train"
+        )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,66 @@
+"""Building blocks that every network shares: width scaling, conv-BN-ReLU, pooling, initialisation.
+
+Owns the conventions common to all architectures; knows none of them, nor data or training.
+"""
+
+from torch import Tensor, nn
+
+
+def scaled(channels: int, width: float) -> int:
+    """Scale a channel count: ``round(channels * width)``, at least 1.
+
+    Monotone in ``channels``, so that a stage never has fewer channels than the one before it
+    and parameter-free shortcuts only ever pad.
+
+    Raises
+    ------
+    ValueError
+        ``width`` is not a positive number.
+    """
+    if not width > 0:
+        raise ValueError(f"width: expected a number above 0, got {width!r}")
+    return max(1, round(channels * width))
+
+
+def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """Bias-free 3x3 convolution that keeps the map's size at stride 1, as residual networks use."""
+    return nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)
+
+
+def norm_relu(channels: int) -> list[nn.Module]:
+    """Batch norm, then ReLU."""
+    return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+
+
+def biased_conv_norm_relu(inputs: int, outputs: int, kernel_size: int = 3) -> list[nn.Module]:
+    """Size-keeping convolution, batch norm, ReLU.
+
+    The convolution has a bias although batch norm cancels it: the published CIFAR forms of VGG
+    and GoogLeNet have one, and their parameter counts include it.
+    """
+    conv = nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2)
+    return [conv, *norm_relu(outputs)]
+
+
+class GlobalAveragePool(nn.Module):
+    """Mean over height and width."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, height, width) to (n, channels)."""
+        # Not AdaptiveAvgPool2d: its CUDA backward is non-deterministic.
+        return x.mean(dim=(2, 3))
+
+
+def initialise(network: nn.Module) -> nn.Module:
+    """Draw convolutions from He's normal distribution by fan-out, biases 0; return the network.
+
+    Standard deviation sqrt(2 / (outputs * kernel area)), He et al. 2015 (arXiv:1502.01852),
+    Eq. 14. Batch norm (1, 0) and linear layers keep PyTorch's defaults. Draws from torch's
+    global generator; `lossmap.network.factory.build_network` seeds and restores it.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network

@@ -1,0 +1,79 @@
+"""ResNet20 and ResNet32 for small images.
+
+He, Zhang, Ren, Sun 2016, *Deep Residual Learning for Image Recognition* (arXiv:1512.03385),
+section 4.2: 6n + 2 layers, three stages of n blocks with 16, 32 and 64 channels, shortcuts of
+option A (no parameters).
+"""
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lossmap.network.models.layers import (
+    GlobalAveragePool,
+    conv3x3,
+    initialise,
+    norm_relu,
+    scaled,
+)
+
+
+class BasicBlock(nn.Module):
+    """relu(residual(x) + shortcut(x)), He et al. 2016, Eq. 1 and figure 2."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.extra_channels = outputs - inputs
+        self.residual = nn.Sequential(
+            conv3x3(inputs, outputs, stride),
+            *norm_relu(outputs),
+            conv3x3(outputs, outputs),
+            nn.BatchNorm2d(outputs),
+        )
+
+    def shortcut(self, x: Tensor) -> Tensor:
+        """Option A: identity; where the shape changes, every second pixel and zero channels.
+
+        The zeros go half before and half after the channels, as in the usual CIFAR code; the
+        paper leaves their place open.
+        """
+        if self.stride == 1 and self.extra_channels == 0:
+            return x
+        before = self.extra_channels // 2
+        after = self.extra_channels - before
+        every_second = x[:, :, :: self.stride, :: self.stride]
+        return functional.pad(every_second, (0, 0, 0, 0, before, after))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, height, width) to (n, outputs, height / stride, width / stride)."""
+        return functional.relu(self.residual(x) + self.shortcut(x), inplace=True)
+
+
+def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Sequential:
+    first = BasicBlock(inputs, outputs, stride)
+    return nn.Sequential(first, *(BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
+
+
+def _resnet(blocks: int, *, classes: int, channels: int, width: float) -> nn.Module:
+    small, middle, large = (scaled(count, width) for count in (16, 32, 64))
+    layers = OrderedDict(
+        stem=nn.Sequential(conv3x3(channels, small), *norm_relu(small)),
+        stage1=_stage(small, small, stride=1, blocks=blocks),
+        stage2=_stage(small, middle, stride=2, blocks=blocks),
+        stage3=_stage(middle, large, stride=2, blocks=blocks),
+        pool=GlobalAveragePool(),
+        classifier=nn.Linear(large, classes),
+    )
+    return initialise(nn.Sequential(layers))
+
+
+def resnet20(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Module:
+    """ResNet20: 269,722 parameters for 10 classes, 3 channels and width 1."""
+    return _resnet(3, classes=classes, channels=channels, width=width)
+
+
+def resnet32(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Module:
+    """ResNet32: 464,154 parameters for 10 classes, 3 channels and width 1."""
+    return _resnet(5, classes=classes, channels=channels, width=width)

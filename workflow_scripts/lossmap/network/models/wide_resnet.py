@@ -1,0 +1,73 @@
+"""Wide residual networks WRN-28-2 and WRN-10-2 for small images.
+
+Zagoruyko, Komodakis 2016, *Wide Residual Networks* (arXiv:1605.07146), table 1: depth 6n + 4,
+a stem of 16 channels, three stages of n pre-activation blocks with 32, 64 and 128 channels
+(widening factor 2). No dropout.
+"""
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+
+from lossmap.network.models.layers import (
+    GlobalAveragePool,
+    conv3x3,
+    initialise,
+    norm_relu,
+    scaled,
+)
+
+
+class PreActivationBlock(nn.Module):
+    """residual(a) + shortcut with a = relu(bn(x)); He et al. 2016 (arXiv:1603.05027), figure 1b.
+
+    The shortcut is x itself, or a 1x1 convolution of a where the shape changes.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.activation = nn.Sequential(*norm_relu(inputs))
+        self.residual = nn.Sequential(
+            conv3x3(inputs, outputs, stride),
+            *norm_relu(outputs),
+            conv3x3(outputs, outputs),
+        )
+        self.projection = None
+        if stride != 1 or inputs != outputs:
+            self.projection = nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, height, width) to (n, outputs, height / stride, width / stride)."""
+        activated = self.activation(x)
+        shortcut = x if self.projection is None else self.projection(activated)
+        return self.residual(activated) + shortcut
+
+
+def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Sequential:
+    first = PreActivationBlock(inputs, outputs, stride)
+    rest = (PreActivationBlock(outputs, outputs, 1) for _ in range(blocks - 1))
+    return nn.Sequential(first, *rest)
+
+
+def _wide_resnet(blocks: int, *, classes: int, channels: int, width: float) -> nn.Module:
+    stem, small, middle, large = (scaled(count, width) for count in (16, 32, 64, 128))
+    layers = OrderedDict(
+        stem=conv3x3(channels, stem),
+        stage1=_stage(stem, small, stride=1, blocks=blocks),
+        stage2=_stage(small, middle, stride=2, blocks=blocks),
+        stage3=_stage(middle, large, stride=2, blocks=blocks),
+        activation=nn.Sequential(*norm_relu(large)),
+        pool=GlobalAveragePool(),
+        classifier=nn.Linear(large, classes),
+    )
+    return initialise(nn.Sequential(layers))
+
+
+def wide_resnet28_2(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Module:
+    """WRN-28-2: 1,467,610 parameters for 10 classes, 3 channels and width 1."""
+    return _wide_resnet(4, classes=classes, channels=channels, width=width)
+
+
+def wide_resnet10_2(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Module:
+    """WRN-10-2: 303,706 parameters for 10 classes, 3 channels and width 1."""
+    return _wide_resnet(1, classes=classes, channels=channels, width=width)
