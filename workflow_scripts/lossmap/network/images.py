@@ -1,0 +1,127 @@
+"""Images as one tensor on the device: seeded order, augmentation and normalisation of batches."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lossmap.artifacts.dataset import Dataset
+from lossmap.errors import LossmapError
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images on a device.
+
+    Attributes
+    ----------
+    pixels : uint8 (n, height + 2 padding, width + 2 padding, channels), zero-padded
+    labels : int64 (n,)
+    mean, deviation : float32 (channels,), of pixels scaled to 0 … 255
+    padding : pixels on each side
+    """
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    mean: torch.Tensor
+    deviation: torch.Tensor
+    padding: int
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return height and width of an image without padding."""
+        height, width = self.pixels.shape[1:3]
+        return height - 2 * self.padding, width - 2 * self.padding
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return float32 (batch, channels, height, width) of mean 0 and standard deviation 1.
+
+        The memory stays channels-last, which convolutions on CPUs run up to twice as fast on.
+        """
+        return ((pixels.float() - self.mean) / self.deviation).permute(0, 3, 1, 2)
+
+
+def move_images(dataset: Dataset, split: str, device: str, padding: int = 0) -> Images:
+    """Return the ``train`` or ``test`` images of a data set as tensors on `device`."""
+    pixels = torch.from_numpy(getattr(dataset, f"{split}_images"))
+    pixels = torch.nn.functional.pad(pixels, (0, 0) + (padding,) * 4)
+    labels = torch.from_numpy(getattr(dataset, f"{split}_labels"))
+    mean, deviation = (
+        torch.from_numpy(255.0 * values).float().to(device)
+        for values in (dataset.mean, dataset.std)
+    )
+    return Images(pixels.to(device), labels.to(device), mean, deviation, padding)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The random decisions of one epoch, drawn on the CPU so that every device sees the same.
+
+    Attributes
+    ----------
+    order : int64 (n,), a permutation of the images
+    flips : bool (n,), horizontal mirror images
+    rows, columns : int64 (n,), offsets of the crops in the padded images
+    """
+
+    order: torch.Tensor
+    flips: torch.Tensor
+    rows: torch.Tensor
+    columns: torch.Tensor
+
+
+def draw_epoch(images: Images, seed: int, epoch: int, flip: bool) -> Epoch:
+    """Draw order, flips and crops as a function of seed and epoch alone.
+
+    No generator state has to be saved, so a resumed run sees what an undisturbed one would.
+    """
+    count, device = len(images), images.labels.device
+    words = np.random.SeedSequence([seed, epoch]).generate_state(2)
+    generator = torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
+    order = torch.randperm(count, generator=generator)
+    flips = torch.rand(count, generator=generator) < (0.5 if flip else 0.0)
+    offsets = torch.randint(0, 2 * images.padding + 1, (2, count), generator=generator)
+    return Epoch(*(t.to(device) for t in (order, flips, offsets[0], offsets[1])))
+
+
+def take_batch(images: Images, epoch: Epoch, batch: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return one augmented, normalised batch and its labels.
+
+    Crop and mirror image are one gather: output pixel (r, c) of an image is padded pixel
+    (row + r, column + c), counted from the right where it is flipped.
+    """
+    chosen = epoch.order[batch]
+    height, width = images.size
+    device = chosen.device
+    across = torch.arange(width, device=device).expand(len(chosen), width)
+    across = torch.where(epoch.flips[batch, None], width - 1 - across, across)
+    columns = (epoch.columns[batch, None] + across)[:, None, :]
+    rows = (epoch.rows[batch, None] + torch.arange(height, device=device))[:, :, None]
+    pixels = images.pixels[chosen[:, None, None], rows, columns]
+    return images.normalise(pixels), images.labels[chosen]
+
+
+def choose_balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return `count` indices, equally many of each class as far as possible, in seeded order.
+
+    Raises
+    ------
+    LossmapError
+        There are fewer images than asked for.
+    """
+    if count > len(labels):
+        raise LossmapError(
+            f"evaluation.images: {count}, but the data set has {len(labels)} training images"
+        )
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(labels))
+    rank = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        rank[members] = np.arange(len(members))
+    chosen = shuffled[np.argsort(rank[shuffled], kind="stable")][:count]
+    return generator.permutation(chosen)

@@ -1,0 +1,270 @@
+"""Training runs: SGD, SGD with momentum and Adam over whole batches on the device.
+
+Deterministic and resumable: the same recipe, device type and thread count give the same bytes,
+killed in between or not.
+"""
+
+import time
+from dataclasses import dataclass
+from logging import Logger
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.store import Provenance
+from lossmap.artifacts.trajectory import History, save_trajectory
+from lossmap.errors import LossmapError
+from lossmap.logs import format_seconds
+from lossmap.network.checkpoint import Checkpoint, resume_folder
+from lossmap.network.images import Images, choose_balanced, draw_epoch, move_images, take_batch
+from lossmap.network.parameters import FlatNetwork, create_network, describe_network
+
+TEST_BATCH = 500
+"""Images per batch when a snapshot is measured; changes nothing but the last bits."""
+
+
+def make_optimizer(network: FlatNetwork, spec: dict) -> torch.optim.Optimizer:
+    """Return the optimiser of a recipe over the flat parameter vector.
+
+    ``spec`` has ``name`` (sgd | adam), ``lr``, ``weight_decay`` and for sgd ``momentum``,
+    ``nesterov``. Weight decay is an L2 term on every parameter, as in both papers' code.
+    """
+    flat = torch.nn.Parameter(network.theta, requires_grad=True)
+    flat.grad = network.gradient
+    common = {"lr": spec["lr"], "weight_decay": spec["weight_decay"]}
+    if spec["name"] == "adam":
+        return torch.optim.Adam([flat], betas=(0.9, 0.999), eps=1e-8, **common)
+    return torch.optim.SGD([flat], momentum=spec["momentum"], nesterov=spec["nesterov"], **common)
+
+
+def learning_rate(spec: dict, lr: float, epoch: int) -> float:
+    """Return the rate of one epoch (counted from 0) of a ``constant`` or ``steps`` schedule."""
+    if spec["name"] == "constant":
+        return lr
+    return lr * spec["factor"] ** sum(epoch >= milestone for milestone in spec["milestones"])
+
+
+def train_epoch(
+    network: FlatNetwork, images: Images, optimizer: torch.optim.Optimizer, spec: dict, epoch: int
+) -> np.ndarray:
+    """Train one epoch in place and return the loss of every mini-batch, float64 (updates,), nats.
+
+    Raises
+    ------
+    LossmapError
+        A loss is not finite; names epoch and step.
+    """
+    plan = draw_epoch(images, spec["seed"], epoch, spec["augmentation"]["flip"])
+    optimizer.param_groups[0]["lr"] = learning_rate(
+        spec["schedule"], spec["optimizer"]["lr"], epoch
+    )
+    network.module.train()
+    losses = []
+    for start in range(0, len(images), spec["batch_size"]):
+        inputs, labels = take_batch(images, plan, slice(start, start + spec["batch_size"]))
+        loss = cross_entropy(network.module(inputs), labels)
+        network.gradient.zero_()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    found = torch.stack(losses).double().cpu().numpy()
+    _check_finite(found, epoch, len(found), spec)
+    return found
+
+
+def _check_finite(losses: np.ndarray, epoch: int, updates: int, spec: dict) -> None:
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if len(bad):
+        raise LossmapError(
+            f"training of '{spec['run']}' diverged: loss is {losses[bad[0]]} in epoch "
+            f"{epoch + 1}, step {epoch * updates + bad[0] + 1}; lower optimizer.lr (now "
+            f"{spec['optimizer']['lr']})"
+        )
+
+
+@torch.no_grad()
+def evaluate_accuracy(
+    network: FlatNetwork, images: Images, rows: np.ndarray | None, statistics: str
+) -> tuple[float, float]:
+    """Return mean loss (nats) and accuracy over the given images.
+
+    ``statistics`` is ``running`` for the running statistics of training, or ``batch`` for those of
+    each batch: before the first update there are no running ones that mean anything.
+    """
+    chosen = torch.arange(len(images)) if rows is None else torch.from_numpy(rows)
+    loss, correct = 0.0, 0
+    network.module.eval()
+    for part in chosen.to(images.labels.device).split(TEST_BATCH):
+        inputs, labels = images.normalise(images.pixels[part]), images.labels[part]
+        if statistics == "batch":
+            with network.batch_statistics():
+                logits = network.module(inputs)
+        else:
+            logits = network.module(inputs)
+        loss += float(cross_entropy(logits, labels, reduction="none").double().sum())
+        correct += int((logits.argmax(1) == labels).sum())
+    return loss / len(chosen), correct / len(chosen)
+
+
+@dataclass
+class Measures:
+    """The images on which a run's snapshots are measured, and how."""
+
+    train: Images
+    train_rows: np.ndarray
+    test: Images
+
+    def take(self, network: FlatNetwork, epoch: int) -> dict[str, float]:
+        """Return losses, accuracies and the norm of θ at the present parameters."""
+        statistics = "running" if epoch else "batch"
+        train = evaluate_accuracy(network, self.train, self.train_rows, statistics)
+        test = evaluate_accuracy(network, self.test, None, statistics)
+        norm = float(torch.linalg.vector_norm(network.theta.double()))
+        names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "theta_norm")
+        return dict(zip(names, (*train, *test, norm), strict=True))
+
+
+class Run:
+    """A training run that can be saved to and restored from a checkpoint after any epoch."""
+
+    def __init__(self, dataset: Dataset, spec: dict, device: str):
+        self.spec = spec
+        padding = spec["augmentation"]["crop_padding"]
+        self.network = create_network(describe_network(spec["network"], dataset), device)
+        self.images = move_images(dataset, "train", device, padding)
+        self.optimizer = make_optimizer(self.network, spec["optimizer"])
+        rows = choose_balanced(dataset.train_labels, spec["metrics"]["images"], spec["seed"])
+        plain = self.images if padding == 0 else move_images(dataset, "train", device)
+        self.measures = Measures(plain, rows, move_images(dataset, "test", device))
+        self.epoch = 0
+        self.measured: list[dict[str, float]] = []
+        self.iteration_loss = np.zeros(0)
+
+    def measure(self) -> None:
+        """Record the snapshot at the present epoch."""
+        taken = {"epochs": self.epoch, "steps": len(self.iteration_loss)}
+        self.measured.append(taken | self.measures.take(self.network, self.epoch))
+
+    def advance(self) -> None:
+        """Train one more epoch."""
+        losses = train_epoch(self.network, self.images, self.optimizer, self.spec, self.epoch)
+        self.iteration_loss = np.concatenate([self.iteration_loss, losses])
+        self.epoch += 1
+
+    def rows(self) -> dict[str, np.ndarray]:
+        """Return the present snapshot: parameters and running statistics."""
+        return {
+            "thetas": self.network.theta.cpu().numpy(),
+            "buffers": self.network.buffers.cpu().numpy(),
+        }
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return everything that the next epoch depends on."""
+        optimizer = next(iter(self.optimizer.state.values()), {})
+        return {
+            "rows": np.int64(len(self.measured)),
+            "epoch": np.int64(self.epoch),
+            "iteration_loss": self.iteration_loss,
+            **{f"history.{f}": np.array([m[f] for m in self.measured]) for f in self.measured[0]},
+            **{f"optimizer.{k}": v.cpu().numpy() for k, v in optimizer.items() if v is not None},
+            **{f"network.{name}": values for name, values in self.rows().items()},
+        }
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Continue from a saved state."""
+        self.epoch = int(state["epoch"])
+        self.iteration_loss = state["iteration_loss"]
+        history = {k.removeprefix("history."): v for k, v in state.items() if k[:8] == "history."}
+        self.measured = [
+            {name: values[row].item() for name, values in history.items()}
+            for row in range(int(state["rows"]))
+        ]
+        self.network.theta.copy_(torch.from_numpy(state["network.thetas"]))
+        self.network.buffers.copy_(torch.from_numpy(state["network.buffers"]))
+        flat = self.optimizer.param_groups[0]["params"][0]
+        for name, values in state.items():
+            if name.startswith("optimizer."):
+                tensor = torch.as_tensor(values)
+                on_device = tensor.to(flat.device) if tensor.dim() else tensor
+                self.optimizer.state[flat][name.removeprefix("optimizer.")] = on_device
+
+    def history(self) -> History:
+        """Return the curves so far."""
+        columns = {f: np.array([m[f] for m in self.measured]) for f in self.measured[0]}
+        return History(iteration_loss=self.iteration_loss, **columns)
+
+
+def train_run(
+    dataset: Dataset,
+    spec: dict,
+    device: str,
+    artifact: str | Path,
+    provenance: Provenance,
+    log: Logger,
+) -> None:
+    """Train one run, or finish an interrupted one, and write its trajectory.
+
+    Parameters
+    ----------
+    dataset : what to train on
+    spec : ``run``, ``network``, ``seed``, ``epochs``, ``batch_size``, ``snapshot_every``,
+        ``optimizer``, ``schedule``, ``augmentation``, ``metrics``
+    device : ``cpu`` or ``cuda``
+    artifact : the trajectory to write
+    provenance : what is stored with it, and names the resume point
+    log : receives one line per epoch
+
+    Raises
+    ------
+    LossmapError
+        The loss is not finite, or the disk is full.
+    """
+    run = Run(dataset, spec, device)
+    widths = {"thetas": run.network.layout.size, "buffers": run.network.buffer_layout.size}
+    checkpoint = Checkpoint(resume_folder(artifact, provenance), widths)
+    state = checkpoint.load()
+    if state is None:
+        run.measure()
+        checkpoint.save(run.rows(), run.state())
+    else:
+        run.restore(state)
+        log.info("%s resumes after epoch %d of %d", spec["run"], run.epoch, spec["epochs"])
+    _train_to_end(run, checkpoint, log)
+    count = len(run.measured)
+    save_trajectory(
+        artifact,
+        checkpoint.rows("thetas", count),
+        checkpoint.rows("buffers", count),
+        run.history(),
+        (run.network.layout, run.network.buffer_layout),
+        provenance,
+    )
+    checkpoint.discard()
+    checkpoint.close()
+
+
+def _train_to_end(run: Run, checkpoint: Checkpoint, log: Logger) -> None:
+    spec, first, started = run.spec, run.epoch, time.monotonic()
+    while run.epoch < spec["epochs"]:
+        run.advance()
+        if run.epoch % spec["snapshot_every"] == 0 or run.epoch == spec["epochs"]:
+            run.measure()
+            checkpoint.save(run.rows(), run.state())
+        elapsed = time.monotonic() - started
+        left = elapsed / (run.epoch - first) * (spec["epochs"] - run.epoch)
+        log.info("%s", describe_progress(run, elapsed / (run.epoch - first), left))
+
+
+def describe_progress(run: Run, epoch_seconds: float, seconds_left: float) -> str:
+    """Return the line that a person reads after each epoch."""
+    last = run.measured[-1]
+    return (
+        f"{run.spec['run']} epoch {run.epoch}/{run.spec['epochs']}  "
+        f"loss {last['train_loss']:.3f}  train {100 * last['train_accuracy']:.1f} %  "
+        f"test {100 * last['test_accuracy']:.1f} %  "
+        f"{len(run.images) / epoch_seconds:.0f} images/s  "
+        f"{format_seconds(seconds_left)} left"
+    )
