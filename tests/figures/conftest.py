@@ -1,0 +1,78 @@
+"""Small artifacts with known landscapes: a bowl in log-loss, a run that descends a ravine."""
+
+import numpy as np
+import pytest
+
+from lossmap.artifacts.basis import Basis, save_basis
+from lossmap.artifacts.grid import Grid, save_grid
+from lossmap.artifacts.layout import Layout
+from lossmap.artifacts.projection import Projection, save_projection
+from lossmap.artifacts.store import Provenance
+from lossmap.artifacts.trajectory import History, save_trajectory
+
+PROVENANCE = Provenance("{}", "code", {})
+EPOCHS = np.arange(11)
+
+
+@pytest.fixture
+def bowl():
+    """Return a landscape whose log-loss is linear in alpha: interpolation has a closed form."""
+    alphas, betas = np.linspace(-1, 1, 9), np.linspace(-1, 1, 7)
+    loss = np.exp(2.0 * alphas[:, None] - 1.0 * betas[None, :]) / 4
+    return Grid(alphas, betas, loss, np.zeros_like(loss))
+
+
+@pytest.fixture
+def descent():
+    """Return coordinates that end at (0.3, -0.2), and losses that fall by half each epoch."""
+    share = EPOCHS / EPOCHS[-1]
+    return np.column_stack([0.3 * share, -0.2 * share]), 2.0 ** (1.0 - EPOCHS)
+
+
+@pytest.fixture
+def sources(tmp_path, bowl, descent):
+    coordinates, loss = descent
+    paths = {
+        name: tmp_path / f"{name}.h5"
+        for name in ("grid/bowl", "basis/bowl", "projection/bowl", "trajectory/run")
+    }
+    save_grid(paths["grid/bowl"], bowl, PROVENANCE)
+    basis = Basis(
+        np.zeros(3, np.float32),
+        0,
+        np.eye(2, 3, dtype=np.float32),
+        np.ones(2),
+        np.array([-1]),
+        np.ones(10) / 10,
+        np.array([0.5]),
+        coordinates,
+        EPOCHS,
+    )
+    save_basis(paths["basis/bowl"], basis, PROVENANCE)
+    projected = 1.5 * loss[None]
+    one, none = np.ones(1), np.zeros(1, np.int64)
+    projection = Projection(
+        coordinates, EPOCHS, loss, np.array([-1]), projected, projected, one, one, none, none
+    )
+    save_projection(paths["projection/bowl"], projection, PROVENANCE)
+    curve = np.ones(len(EPOCHS))
+    history = History(EPOCHS, 4 * EPOCHS, *(curve,) * 5, np.linspace(2.0, 0.05, 40))
+    layouts = Layout(["weight"], ["linear"], [(3,)]), Layout(["mean"], ["buffer"], [(1,)])
+    thetas = np.zeros((len(EPOCHS), 3), np.float32)
+    buffers = np.zeros((len(EPOCHS), 1), np.float32)
+    save_trajectory(paths["trajectory/run"], thetas, buffers, history, layouts, PROVENANCE)
+    return paths
+
+
+@pytest.fixture
+def landscape():
+    """Return a function that makes the arrays of a landscape panel."""
+
+    def make(factor=1.0, size=7, **extra):
+        positions = np.linspace(-1, 1, size)
+        radius = positions[:, None] ** 2 + positions[None, :] ** 2
+        loss = factor * 0.01 * 10.0 ** (2 * radius)
+        middle = np.array([0.0, 0.0, loss[size // 2, size // 2]])
+        return {"alphas": positions, "betas": positions, "loss": loss, "centre": middle} | extra
+
+    return make

@@ -1,0 +1,95 @@
+"""The training loss of a run, iteration by iteration.
+
+Finished arrays in, drawn on given axes, axes returned.
+"""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from lossmap.figures.landscape import Panel
+from lossmap.figures.scale import format_loss
+from lossmap.figures.style import CENTRE, FAINT, LINE, ZORDER, points
+
+
+def plot_curve(axes: Axes, panel: Panel, *, y_scale: str = "linear") -> Axes:
+    """Draw the loss of every mini-batch (thin), its running mean, and the marked epochs.
+
+    Parameters
+    ----------
+    axes : two-dimensional axes
+    panel : arrays of `lossmap.figures.panels`
+    y_scale : ``linear`` or ``log``
+    """
+    losses = np.asarray(panel["iteration_loss"])
+    axes.plot(
+        panel["iteration"],
+        losses,
+        color=FAINT,
+        linewidth=points(0.35),
+        gid="iteration-loss",
+        label="mini-batch",
+    )
+    axes.plot(
+        panel["mean_iteration"],
+        panel["running_mean"],
+        color=LINE,
+        linewidth=points(1.1),
+        gid="running-mean",
+        label="running mean",
+    )
+    axes.set_yscale(y_scale)
+    axes.set_xlim(0, len(losses))
+    _draw_moments(axes, panel)
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    if y_scale == "linear":
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+    else:
+        axes.yaxis.set_major_formatter(lambda loss, _: format_loss(loss))
+    axes.set_xlabel("iteration")
+    axes.set_ylabel("loss (nats)")
+    axes.spines[["top", "right"]].set_visible(False)
+    missing = int((~np.isfinite(losses)).sum())
+    if missing:
+        note = f"not finite: {missing} iterations"
+        axes.text(0.98, 0.75, note, transform=axes.transAxes, ha="right", gid="notes")
+    frame = {"facecolor": "white", "edgecolor": "none", "framealpha": 0.9, "borderpad": 0.2}
+    axes.legend(loc="upper right", handlelength=1.2, borderaxespad=0.1, **frame)
+    return axes
+
+
+def _draw_moments(axes: Axes, panel: Panel) -> None:
+    """Mark the epochs at which landscapes were taken: a dashed line, its epoch above the axes."""
+    epochs, iterations = np.asarray(panel["moments"]), np.asarray(panel["moment_iterations"])
+    for epoch, iteration in zip(epochs, iterations, strict=True):
+        axes.axvline(
+            iteration,
+            color=CENTRE,
+            linewidth=points(0.7),
+            linestyle=(0, (3, 2)),
+            zorder=ZORDER["floor"],
+            gid="moment",
+        )
+        axes.annotate(
+            f"{epoch}",
+            (iteration, 1.0),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(0, points(1.5)),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=points(6),
+            gid="moment-label",
+        )
+    if len(epochs):
+        axes.annotate(
+            "epoch",
+            (0.0, 1.0),
+            xycoords="axes fraction",
+            xytext=(points(-2), points(1.5)),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=points(6),
+        )

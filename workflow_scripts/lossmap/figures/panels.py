@@ -1,0 +1,165 @@
+"""Collects what a figure draws: artifacts in, finished arrays out, panel by panel.
+
+Owns the names of the arrays in ``figure/*.h5``. Knows no axes: the drawing modules receive these
+arrays and nothing else.
+
+A landscape panel holds `alphas` (n_alpha,), `betas` (n_beta,), `loss` (n_alpha, n_beta) in nats
+and, where asked for, `centre` and `converged` (3,) as (alpha, beta, loss), `trajectory`
+(snapshots, 3) likewise and `epochs` (snapshots,). A loss that is not known at a point is NaN. A
+curve panel holds `iteration` and `iteration_loss` (updates,), `mean_iteration` and `running_mean`,
+`moments` (epochs) and `moment_iterations`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+import numpy as np
+
+from lossmap.artifacts.basis import load_coordinates
+from lossmap.artifacts.grid import Grid, load_grid
+from lossmap.artifacts.projection import Projection, load_projection
+from lossmap.artifacts.trajectory import find_snapshot, load_history
+from lossmap.errors import LossmapError
+
+LANDSCAPES = ("surface", "contour")
+MARKS = ("centre", "converged")
+HEIGHTS = ("true", "projected")
+Spec = Mapping[str, Any]
+Panel = dict[str, np.ndarray]
+
+
+def collect_panels(spec: Spec, sources: Mapping[str, Path]) -> dict[str, Panel]:
+    """Return the arrays that a figure draws, by panel name (``panel-a``, ``panel-b`` …).
+
+    Parameters
+    ----------
+    spec : the figure's entry of the registry
+    sources : path of each artifact, by ``stage/name``
+
+    Raises
+    ------
+    LossmapError
+        A panel asks for something unknown, for an artifact that is not among the sources, or an
+        artifact is damaged.
+    """
+    panels = {}
+    for name, panel in zip(panel_names(spec), spec["panels"], strict=True):
+        where = f"{spec['figure']} {name}"
+        if panel["draw"] == "curve":
+            panels[name] = _collect_curve(panel, sources, where)
+        elif panel["draw"] in LANDSCAPES:
+            panels[name] = _collect_landscape(panel, spec, sources, where)
+        else:
+            _refuse(where, "draw", panel["draw"], ("curve", *LANDSCAPES))
+    return panels
+
+
+def panel_names(spec: Spec) -> list[str]:
+    """Return the names of a figure's panels, ``panel-a`` first."""
+    return [f"panel-{letter}" for letter, _ in zip(ascii_lowercase, spec["panels"], strict=False)]
+
+
+def _collect_landscape(panel: Spec, spec: Spec, sources: Mapping[str, Path], where: str) -> Panel:
+    grid = load_grid(_source(panel, "grid", sources, where))
+    found = {"alphas": grid.alphas, "betas": grid.betas, "loss": grid.loss}
+    projection = None
+    if "projection" in panel:
+        projection = load_projection(_source(panel, "projection", sources, where))
+    for mark in panel.get("marks", ()):
+        if mark not in MARKS:
+            _refuse(where, "marks", mark, MARKS)
+        if mark == "centre":
+            found["centre"] = np.array([0.0, 0.0, interpolate_loss(grid, 0.0, 0.0)])
+        else:
+            basis = load_coordinates(_source(panel, "basis", sources, where))
+            found["converged"] = _locate_converged(grid, basis["coordinates"], projection)
+    if panel.get("trajectory", False):
+        if projection is None:
+            raise LossmapError(f"{where}: 'trajectory' needs 'projection', but none is named")
+        heights = panel.get("heights", spec.get("options", {}).get("heights", "true"))
+        if heights not in HEIGHTS:
+            _refuse(where, "heights", heights, HEIGHTS)
+        found |= _trace(projection, heights)
+    return found
+
+
+def _locate_converged(
+    grid: Grid, coordinates: np.ndarray, projection: Projection | None
+) -> np.ndarray:
+    alpha, beta = coordinates[-1, :2]
+    if projection is None:
+        return np.array([alpha, beta, interpolate_loss(grid, alpha, beta)])
+    return np.array([alpha, beta, projection.projected_loss_orthogonal[0, -1]])
+
+
+def _trace(projection: Projection, heights: str) -> Panel:
+    loss = projection.loss if heights == "true" else projection.projected_loss_orthogonal[0]
+    return {
+        "trajectory": np.column_stack([projection.coordinates, loss]),
+        "epochs": projection.epochs,
+    }
+
+
+def interpolate_loss(grid: Grid, alpha: float, beta: float) -> float:
+    """Return a grid's loss at a position: bilinear in the log-loss, exact on grid points.
+
+    NaN outside the grid, and beside a grid point whose loss is not positive and finite.
+    """
+    inside = grid.alphas[0] <= alpha <= grid.alphas[-1] and grid.betas[0] <= beta <= grid.betas[-1]
+    if not inside:
+        return float("nan")
+    rows, columns = _weigh(grid.alphas, alpha), _weigh(grid.betas, beta)
+    corners = [(grid.loss[i, j], u * v) for i, u in rows for j, v in columns]
+    if len(corners) == 1:
+        return float(corners[0][0])
+    if not all(np.isfinite(loss) and loss > 0 for loss, _ in corners):
+        return float("nan")
+    return float(np.exp(sum(weight * np.log(loss) for loss, weight in corners)))
+
+
+def _weigh(positions: np.ndarray, position: float) -> list[tuple[int, float]]:
+    upper = int(np.searchsorted(positions, position))
+    if positions[upper] == position:
+        return [(upper, 1.0)]
+    lower = upper - 1
+    share = (position - positions[lower]) / (positions[upper] - positions[lower])
+    return [(lower, 1.0 - share), (upper, share)]
+
+
+def _collect_curve(panel: Spec, sources: Mapping[str, Path], where: str) -> Panel:
+    path = _source(panel, "run", sources, where, stage="trajectory")
+    history = load_history(path)
+    losses = history.iteration_loss
+    epochs = max(int(history.epochs[-1]), 1)
+    window = int(panel.get("window", max(1, len(losses) // epochs)))
+    if not 1 <= window <= len(losses):
+        raise LossmapError(
+            f"{where}: window is {window} iterations, but run '{panel['run']}' has {len(losses)}"
+        )
+    moments = np.asarray(panel.get("moments", ()), np.int64)
+    rows = [find_snapshot(history.epochs, int(epoch), path) for epoch in moments]
+    return {
+        "iteration": np.arange(len(losses)),
+        "iteration_loss": losses,
+        "mean_iteration": np.arange(window - 1, len(losses)),
+        "running_mean": np.lib.stride_tricks.sliding_window_view(losses, window).mean(axis=1),
+        "moments": moments,
+        "moment_iterations": history.steps[rows] if rows else np.zeros(0, np.int64),
+    }
+
+
+def _source(
+    panel: Spec, key: str, sources: Mapping[str, Path], where: str, stage: str | None = None
+) -> Path:
+    if key not in panel:
+        raise LossmapError(f"{where}: '{panel['draw']}' needs '{key}', but none is named")
+    name = f"{stage or key}/{panel[key]}"
+    if name not in sources:
+        raise LossmapError(f"{where}: {name} is not among the inputs of this figure")
+    return sources[name]
+
+
+def _refuse(where: str, key: str, got: object, allowed: tuple[str, ...]) -> None:
+    raise LossmapError(f"{where}: {key} is '{got}', expected one of {', '.join(allowed)}")

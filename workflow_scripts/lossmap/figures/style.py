@@ -1,0 +1,130 @@
+"""How every figure looks and is saved: sizes, fonts, colours, deterministic files.
+
+Owns each constant of appearance. Knows nothing of what a panel shows, never touches pyplot.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from lossmap.errors import LossmapError
+
+PAGE_WIDTH = 6.75
+"""Width of a page's text in inches (PMLR and ICML lie within a quarter inch of it)."""
+FONT_SIZE = 7.0
+"""Points at scale 1; every other length in points is a multiple of it."""
+NOTE_SIZE = 5.5
+"""Points of the remarks and level labels inside a panel, at scale 1."""
+
+CENTRE = "#e8112d"
+"""Red of the paper's centre bubble. Red and green differ in brightness and shape as well."""
+CONVERGED = "#39f06a"
+LINE = "#0072b2"
+FAINT = "#9ecae1"
+INK = "#222222"
+GAP = "#d9d9d9"
+"""Where a loss is not drawn: this grey under a hatch."""
+GAP_HATCH = "////"
+COLORMAP = "viridis"
+TRAJECTORY_COLORMAP = "YlOrRd"
+
+ZORDER = {"gap": 1, "floor": 2, "surface": 3, "shadow": 4, "stem": 5, "path": 6, "mark": 8}
+
+
+def _settings(scale: float) -> dict[str, object]:
+    size = FONT_SIZE * scale
+    return {
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],  # shipped with matplotlib: same bytes everywhere
+        "mathtext.fontset": "dejavusans",
+        "axes.unicode_minus": True,
+        "font.size": size,
+        "axes.titlesize": size,
+        "axes.labelsize": size,
+        "xtick.labelsize": 0.86 * size,
+        "ytick.labelsize": 0.86 * size,
+        "legend.fontsize": 0.93 * size,
+        "axes.linewidth": 0.6 * scale,
+        "grid.linewidth": 0.4 * scale,
+        "lines.linewidth": 1.0 * scale,
+        "patch.linewidth": 0.5 * scale,
+        "hatch.linewidth": 0.4 * scale,
+        "hatch.color": "#8c8c8c",
+        **{f"{axis}tick.major.width": 0.6 * scale for axis in "xy"},
+        **{f"{axis}tick.major.size": 2.5 * scale for axis in "xy"},
+        **{f"{axis}tick.major.pad": 2.0 * scale for axis in "xy"},
+        "axes.labelpad": 2.0 * scale,
+        "axes.edgecolor": INK,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+    }
+
+
+@contextmanager
+def paper_style(scale: float = 1.0) -> Iterator[None]:
+    """Draw with this project's settings, every length multiplied by `scale`.
+
+    The user's own matplotlibrc is put aside, so that a figure does not depend on the account.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_settings(scale))
+        yield
+
+
+def points(length: float) -> float:
+    """Return a length in points (at scale 1) in the style that is active."""
+    return length * mpl.rcParams["font.size"] / FONT_SIZE
+
+
+def make_figure(width: float, height: float, dpi: float) -> Figure:
+    """Return an empty figure of a size in inches that no global state knows."""
+    figure = Figure(figsize=(width, height), dpi=dpi)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, pdf_path: str | Path, png_path: str | Path) -> None:
+    """Write a figure as PDF and PNG; equal figures give equal bytes.
+
+    Each file is written under a temporary name in its folder and renamed. No date and no version of
+    a library is written.
+
+    Raises
+    ------
+    LossmapError
+        A file cannot be written.
+    """
+    pdf = {"Creator": None, "Producer": None, "CreationDate": None}
+    for path, form, metadata in ((pdf_path, "pdf", pdf), (png_path, "png", {"Software": None})):
+        with paper_style(), _replacing(Path(path)) as stream:
+            mpl.rcParams["pdf.fonttype"] = 42  # text stays text for journals and editors
+            figure.savefig(stream, format=form, metadata=metadata, dpi="figure")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[object]:
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise LossmapError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "free or unlock the disk and run again, nothing was lost"
+        ) from error
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)

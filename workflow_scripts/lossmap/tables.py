@@ -1,0 +1,229 @@
+"""Table 1 of ding2023: Fitting Errors, as a tidy table and as LaTeX.
+
+Reads projections, computes nothing anew but means and ranges over planes. Knows no matplotlib and
+no torch.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lossmap.artifacts.projection import load_projection
+from lossmap.errors import LossmapError
+
+METHODS = {"fn": "FN", "pca": "PCA"}
+READINGS = ("orthogonal", "literal")
+STATISTICS = ("centre", "batch")
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: rf"\{character}" for character in "&%$#_{}"},
+}
+
+
+def tabulate_fitting_errors(spec: Mapping[str, Any], sources: Mapping[str, Path]) -> pd.DataFrame:
+    """Return Table 1 in long form: one row per network, reading, batch-norm statistics and method.
+
+    Columns: `dataset`, `network`, `reading` (``orthogonal``: projection onto the plane, or
+    ``literal``: Eq. 4 as printed), `bn_statistics` (``centre`` or ``batch``), `method` (``FN`` or
+    ``PCA``),
+    `planes`, `fitting_error` (Eq. 3, mean over planes), `lowest`, `highest` (over planes),
+    `non_finite` (terms of Eq. 3 that are not finite, all planes), `terms` and `paper`, the printed
+    value, NaN where the paper has none. A plane with a term that is not finite keeps the value its
+    projection holds; nothing is left out of a mean.
+
+    Parameters
+    ----------
+    spec : the table's entry of the registry
+    sources : path of each projection, by ``projection/<name>``
+
+    Raises
+    ------
+    LossmapError
+        A projection is not among the sources or is damaged, or a key is unknown.
+    """
+    rows = []
+    for column in spec["columns"]:
+        for statistics, names in column["projections"].items():
+            where = f"{spec['table']} {column['dataset']} {column['network']}"
+            _expect(where, "bn_statistics", statistics, STATISTICS)
+            for method, name in names.items():
+                _expect(where, "method", method, tuple(METHODS))
+                rows += _rows(column, statistics, method, _source(name, sources, where))
+    return pd.DataFrame(rows)
+
+
+def _rows(column: Mapping[str, Any], statistics: str, method: str, path: Path) -> list[dict]:
+    projection = load_projection(path)
+    rows = []
+    for reading in READINGS:
+        errors = getattr(projection, f"fitting_error_{reading}")
+        rows.append(
+            {
+                "dataset": column["dataset"],
+                "network": column["network"],
+                "reading": reading,
+                "bn_statistics": statistics,
+                "method": METHODS[method],
+                "planes": len(errors),
+                "fitting_error": float(errors.mean()),
+                "lowest": float(errors.min()),
+                "highest": float(errors.max()),
+                "non_finite": int(getattr(projection, f"non_finite_{reading}").sum()),
+                "terms": int(getattr(projection, f"projected_loss_{reading}").size),
+                "paper": float(column.get("paper", {}).get(method, np.nan)),
+            }
+        )
+    return rows
+
+
+def _source(name: str, sources: Mapping[str, Path], where: str) -> Path:
+    if f"projection/{name}" not in sources:
+        raise LossmapError(f"{where}: projection/{name} is not among the inputs of this table")
+    return sources[f"projection/{name}"]
+
+
+def _expect(where: str, key: str, got: str, allowed: tuple[str, ...]) -> None:
+    if got not in allowed:
+        raise LossmapError(f"{where}: {key} is '{got}', expected one of {', '.join(allowed)}")
+
+
+def table_panels(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return a table's columns as arrays, words as lists, for `lossmap.artifacts.figure`."""
+    numeric = pd.api.types.is_numeric_dtype
+    columns = {
+        str(name): values.to_numpy() if numeric(values) else [str(value) for value in values]
+        for name, values in frame.items()
+    }
+    return {"table": columns}
+
+
+def save_table(frame: pd.DataFrame, csv_path: str | Path, tex_path: str | Path) -> None:
+    """Write the long table as CSV (every digit) and the compact one as a LaTeX ``tabular``.
+
+    Raises
+    ------
+    LossmapError
+        A file cannot be written.
+    """
+    _write(Path(csv_path), frame.to_csv(index=False, lineterminator="\n", na_rep="nan"))
+    _write(Path(tex_path), render_latex(frame))
+
+
+def render_latex(frame: pd.DataFrame) -> str:
+    r"""Return a complete booktabs ``tabular``: a block of rows per reading, a column per network.
+
+    The first block is the default reading (orthogonal, statistics of the centre); the paper's
+    values stand in the column beside ours. Needs ``\usepackage{booktabs}``.
+    """
+    networks = list(frame[["dataset", "network"]].drop_duplicates().itertuples(index=False))
+    lines = [
+        rf"\begin{{tabular}}{{ll{'rr' * len(networks)}}}",
+        r"\toprule",
+        *_header(networks),
+        r"\midrule",
+    ]
+    blocks = [(r, s) for s in STATISTICS for r in READINGS]
+    present = set(frame[["reading", "bn_statistics"]].itertuples(index=False, name=None))
+    body = [_block(frame, networks, *block) for block in blocks if block in present]
+    lines += [line for block in body for line in [*block, r"\midrule"]][:-1]
+    lines += [r"\bottomrule", *_footnotes(frame, 2 + 2 * len(networks)), r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+def _header(networks: list) -> list[str]:
+    first, rules, second, third = ["", ""], [], ["", ""], ["Reading", "Method"]
+    start = 3
+    for dataset, members in groupby(networks, key=lambda pair: pair.dataset):
+        width = 2 * len(list(members))
+        first.append(rf"\multicolumn{{{width}}}{{c}}{{{escape_latex(dataset)}}}")
+        rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
+        start += width
+    for pair in networks:
+        second.append(rf"\multicolumn{{2}}{{c}}{{{escape_latex(pair.network)}}}")
+        third += ["ours", "paper"]
+    join = " & ".join
+    return [join(first) + r" \\", "".join(rules), join(second) + r" \\", join(third) + r" \\"]
+
+
+def _block(frame: pd.DataFrame, networks: list, reading: str, statistics: str) -> list[str]:
+    chosen = frame[(frame["reading"] == reading) & (frame["bn_statistics"] == statistics)]
+    lines, label = [], escape_latex(f"{reading}, {statistics}")
+    for method in METHODS.values():
+        cells = [label, method]
+        for pair in networks:
+            found = chosen[
+                (chosen["dataset"] == pair.dataset)
+                & (chosen["network"] == pair.network)
+                & (chosen["method"] == method)
+            ]
+            cells += _cells(found)
+        lines.append(" & ".join(cells) + r" \\")
+        label = ""
+    return lines
+
+
+def _cells(found: pd.DataFrame) -> list[str]:
+    if found.empty:
+        return ["--", "--"]
+    row = found.iloc[0]
+    ours = format_latex(row["fitting_error"])
+    if row["planes"] > 1:
+        ours += rf" ({format_latex(row['lowest'])}--{format_latex(row['highest'])})"
+    if row["non_finite"]:
+        ours += rf"\,[{row['non_finite']}/{row['terms']}]"
+    return [ours, "--" if np.isnan(row["paper"]) else f"{row['paper']:.2f}"]
+
+
+def _footnotes(frame: pd.DataFrame, width: int) -> list[str]:
+    notes = []
+    if (frame["planes"] > 1).any():
+        notes.append("FN: mean (lowest--highest) over planes of different seeds.")
+    if frame["non_finite"].any():
+        notes.append(r"[\emph{n}/\emph{m}]: \emph{n} of \emph{m} terms are not finite.")
+    return [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {note}}} \\" for note in notes]
+
+
+def format_latex(value: float) -> str:
+    """Return a number with four significant digits, powers of ten from 10^5 and below 10^-3."""
+    if np.isnan(value):
+        return "n/a"
+    if np.isinf(value):
+        return r"$\infty$" if value > 0 else r"$-\infty$"
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return rf"${mantissa}\times10^{{{int(exponent)}}}$"
+
+
+def escape_latex(text: str) -> str:
+    """Return text in which LaTeX sees no command."""
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise LossmapError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "free or unlock the disk and run again, nothing was lost"
+        ) from error
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
