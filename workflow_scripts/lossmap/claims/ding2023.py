@@ -1,0 +1,192 @@
+"""The claims of ding2023, one function each: artifacts in, a row of the ledger out."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from lossmap.artifacts.basis import load_coordinates
+from lossmap.artifacts.figure import TABLE, load_panels
+from lossmap.artifacts.grid import Grid, load_grid
+from lossmap.claims.ledger import Claim, judge
+
+Sources = Mapping[str, Path]
+MIN_COSINE = math.cos(math.pi / 4)
+TWO_COMPONENTS, TEN_COMPONENTS = 0.5, 0.9
+
+
+def measure_descent_share(grid: Grid) -> float:
+    """Return the share of the smallest ring around the centre whose loss is below the centre's.
+
+    share = #{(i, j) : max(|i − c|, |j − c|) = 1, loss[i, j] < loss[c, c]} / 8, with c the centre's
+    index: 0 is a local minimum at the grid's resolution.
+    """
+    ring, centre = _ring(grid)
+    return float(np.mean(ring < centre))
+
+
+def _ring(grid: Grid) -> tuple[np.ndarray, float]:
+    i, j = len(grid.alphas) // 2, len(grid.betas) // 2
+    block = grid.loss[i - 1 : i + 2, j - 1 : j + 2].ravel()
+    return np.delete(block, 4), float(block[4])
+
+
+def measure_descent_cosine(grid: Grid, converged: np.ndarray) -> float:
+    """Return the cosine between the way down at the centre and the displacement to `converged`.
+
+    cos = −∇L · c / (‖∇L‖ ‖c‖), with ∇L the central difference of the loss at the centre in the
+    plane's coordinates (α, β) and c the coordinates of the converged point, (2,).
+    """
+    i, j = len(grid.alphas) // 2, len(grid.betas) // 2
+    slope = np.array(
+        [
+            (grid.loss[i + 1, j] - grid.loss[i - 1, j]) / (grid.alphas[i + 1] - grid.alphas[i - 1]),
+            (grid.loss[i, j + 1] - grid.loss[i, j - 1]) / (grid.betas[j + 1] - grid.betas[j - 1]),
+        ]
+    )
+    return float(-slope @ converged / (np.linalg.norm(slope) * np.linalg.norm(converged)))
+
+
+def claim_fn_local_minimum(spec: dict, sources: Sources, testable: bool) -> Claim:
+    """Measure whether every centre is a local minimum on FN, at any epoch (§1, Fig. 1)."""
+    shares = [measure_descent_share(load_grid(sources[f"grid/{g['grid']}"])) for g in spec["grids"]]
+    return Claim(
+        "ding-fn-local-minimum",
+        "On filter-normalised landscapes every centre looks like a local minimum, at any epoch",
+        "",
+        "largest share, over epochs, of the 8 nearest grid points whose loss is below the centre's",
+        max(shares),
+        min(shares),
+        max(shares),
+        _list_cases([g["grid"] for g in spec["grids"]], shares),
+        "the share is 0 at every epoch",
+        judge(max(shares) == 0.0, testable),
+    )
+
+
+def claim_pca_descent(spec: dict, sources: Sources, testable: bool) -> Claim:
+    """Measure whether PCA shows a way down at the start and none at the end (§4.3, Fig. 5)."""
+    shares = [measure_descent_share(load_grid(sources[f"grid/{g['grid']}"])) for g in spec["grids"]]
+    return Claim(
+        "ding-pca-descent",
+        "On PCA landscapes there is a way down at the start of training and none at convergence",
+        "",
+        "share of the 8 nearest grid points whose loss is below the centre's: first centre minus "
+        "last centre",
+        shares[0] - shares[-1],
+        min(shares),
+        max(shares),
+        _list_cases([g["grid"] for g in spec["grids"]], shares),
+        "the share is above 0 at the first centre and 0 at the last",
+        judge(shares[0] > 0.0 and shares[-1] == 0.0, testable),
+    )
+
+
+def claim_pca_direction(spec: dict, sources: Sources, testable: bool) -> Claim:
+    """Measure whether the way down on PCA points to the converged point (§4.3, Fig. 7)."""
+    cosines = []
+    for entry in spec["grids"]:
+        converged = load_coordinates(sources[f"basis/{entry['basis']}"])["coordinates"][-1, :2]
+        grid = load_grid(sources[f"grid/{entry['grid']}"])
+        cosines.append(measure_descent_cosine(grid, converged))
+    return Claim(
+        "ding-pca-direction",
+        "The way down on PCA landscapes points to the converged point",
+        "",
+        "smallest cosine, over centres before the last, between minus the grid's gradient at the "
+        "centre and the projected displacement to the last epoch",
+        min(cosines),
+        min(cosines),
+        max(cosines),
+        _list_cases([g["grid"] for g in spec["grids"]], cosines),
+        f"every cosine is at least {MIN_COSINE:.3f} (45 degrees)",
+        judge(min(cosines) >= MIN_COSINE, testable),
+    )
+
+
+def claim_fitting_error(spec: dict, sources: Sources, testable: bool) -> Claim:
+    """Measure whether PCA planes fit the trajectory better than FN planes (§4.4, Table 1)."""
+    cells = load_fitting_errors(sources[f"table/{spec['tables'][0]}"])
+    ratios = {cell: fn / pca for cell, (fn, pca, _, _) in cells.items()}
+    return Claim(
+        "ding-fitting-error",
+        "PCA planes fit the trajectory better than FN planes, for four data sets and networks",
+        "FN/PCA: " + ", ".join(f"{fn / pca:.2f}" for _, _, fn, pca in cells.values()),
+        "smallest ratio of the Fitting Errors FN / PCA over the cells of Table 1 (FN: mean over "
+        "the planes' seeds)",
+        min(ratios.values()),
+        min(ratios.values()),
+        max(ratios.values()),
+        _list_cases(list(ratios), list(ratios.values())),
+        "every ratio is above 1",
+        judge(all(ratio > 1.0 for ratio in ratios.values()), testable),
+    )
+
+
+def load_fitting_errors(path: Path) -> dict[str, tuple[float, float, float, float]]:
+    """Return FN and PCA by the default reading, ours then the paper's, for each cell of a table."""
+    table = load_panels(path, TABLE)["table"]
+    cells: dict[str, dict[str, tuple[float, float]]] = {}
+    for row in range(len(table["method"])):
+        if table["reading"][row] == "orthogonal" and table["bn_statistics"][row] == "centre":
+            cell = f"{table['dataset'][row]} {table['network'][row]}"
+            found = (float(table["fitting_error"][row]), float(table["paper"][row]))
+            cells.setdefault(cell, {})[table["method"][row].lower()] = found
+    return {cell: (m["fn"][0], m["pca"][0], m["fn"][1], m["pca"][1]) for cell, m in cells.items()}
+
+
+def claim_low_dimensional(spec: dict, sources: Sources, testable: bool) -> Claim:
+    """Measure whether the training trajectory is low-dimensional (§1, §2.2)."""
+    ratios = [
+        load_coordinates(sources[f"basis/{name}"])["explained_variance_ratio"]
+        for name in spec["bases"]
+    ]
+    planes = [
+        load_coordinates(sources[f"basis/{name}"])["plane_variance_ratio"]
+        for name in spec["fn_bases"]
+    ]
+    two, ten = [float(r[:2].sum()) for r in ratios], [float(r[:10].sum()) for r in ratios]
+    cumulative = "; ".join(
+        f"{name}: 1 … 10 components " + " ".join(f"{share:.3f}" for share in np.cumsum(r[:10]))
+        for name, r in zip(spec["bases"], ratios, strict=True)
+    )
+    fn = _list_cases(spec["fn_bases"], [float(np.mean(shares)) for shares in planes])
+    return Claim(
+        "ding-low-dimensional",
+        "The training trajectory is low-dimensional",
+        "",
+        "smallest share, over runs, of the trajectory's variance in its first 2 principal "
+        "components",
+        min(two),
+        min(two),
+        max(two),
+        f"{cumulative}; inside the FN planes: {fn}",
+        f"2 components hold at least {TWO_COMPONENTS:.0%} and 10 at least {TEN_COMPONENTS:.0%} "
+        "of the variance of every run",
+        judge(min(two) >= TWO_COMPONENTS and min(ten) >= TEN_COMPONENTS, testable),
+    )
+
+
+def _list_cases(names: list[str], values: list[float]) -> str:
+    return ", ".join(f"{name}: {value:.4g}" for name, value in zip(names, values, strict=True))
+
+
+CLAIMS = {
+    "ding-fn-local-minimum": claim_fn_local_minimum,
+    "ding-pca-descent": claim_pca_descent,
+    "ding-pca-direction": claim_pca_direction,
+    "ding-fitting-error": claim_fitting_error,
+    "ding-low-dimensional": claim_low_dimensional,
+}
+
+
+def measure_claims(spec: dict, sources: Sources) -> list[Claim]:
+    """Return one row for each claim that the configuration lists, in its order.
+
+    Parameters
+    ----------
+    spec : ``judge`` (whether this scale allows verdicts) and ``claims``
+    sources : path of each artifact by ``stage/name``
+    """
+    return [CLAIMS[name](entry, sources, spec["judge"]) for name, entry in spec["claims"].items()]
