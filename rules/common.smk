@@ -1,0 +1,109 @@
+# Helpers that the rules share; no rule. The thinking is in workflow_scripts/lossmap/workflow.
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT / "workflow_scripts"))
+
+from lossmap.artifacts.store import canonical_json
+from lossmap.devices import list_visible_gpus
+from lossmap.errors import LossmapError
+from lossmap.workflow import specs
+from lossmap.workflow.codehash import hash_code
+from lossmap.workflow.configuration import load_configuration
+from lossmap.workflow.costs import measure_cost, time_limit
+from lossmap.workflow.specs import all_targets, closure, named_targets
+
+try:
+    config = load_configuration(ROOT / "config", config)
+except LossmapError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{config['scale']}"
+GPUS = list_visible_gpus()
+USE_GPU = config["device"] == "cuda" or (config["device"] == "auto" and bool(GPUS))
+SEARCH = (
+    ROOT / "workflow_scripts",
+    Path.cwd(),
+    *(Path(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry),
+)
+
+# Snakemake counts `gpu` but knows no devices: without a limit it would start every GPU job at once.
+if GPUS and not workflow.remote_exec:
+    workflow.global_resources.setdefault("gpu", len(GPUS) * config["jobs_per_gpu"])
+
+
+def artifact(stage, name):
+    """Return the path of an artifact."""
+    return f"{RESULTS}/{stage}/{name}.h5"
+
+
+def renderings(stage, name):
+    """Return what lies beside an artifact for people to look at."""
+    suffixes = {"figure": ("pdf", "png"), "table": ("csv", "tex"), "claims": ("csv",)}
+    return [f"{RESULTS}/{stage}/{name}.{suffix}" for suffix in suffixes.get(stage, ())]
+
+
+def paths(targets):
+    """Return the files of artifacts given as stage/name."""
+    pairs = [target.split("/", 1) for target in targets]
+    return [path for pair in pairs for path in (artifact(*pair), *renderings(*pair))]
+
+
+def upstream(stage):
+    """Return an input function: the paths of what an artifact of this stage is made from."""
+    return lambda wildcards: [
+        artifact(*source.split("/", 1)) for source in specs.sources(config, stage, wildcards.name)
+    ]
+
+
+def one_upstream(stage, kind):
+    """Return an input function: the one input of a given kind."""
+    return lambda wildcards: next(
+        artifact(*source.split("/", 1))
+        for source in specs.sources(config, stage, wildcards.name)
+        if source.startswith(f"{kind}/")
+    )
+
+
+def spec(make):
+    """Return a params function: the canonical JSON of an artifact's specification."""
+    return lambda wildcards: canonical_json(make(config, wildcards.name))
+
+
+def code(script, stage=None):
+    """Return a params function: the hash of the code that a rule can reach.
+
+    The network of a run is found by its name at run time, so it is named here.
+    """
+    path = ROOT / "workflow_scripts" / script
+    if stage is None:
+        return hash_code(path, (), SEARCH)
+    return lambda wildcards: hash_code(
+        path, (specs.factory_of(config, specs.run_of(config, stage, wildcards.name)),), SEARCH
+    )
+
+
+def threads_of(stage):
+    """Return the threads of a stage's jobs."""
+    return config["resources"]["threads"].get(stage, 1)
+
+
+def memory(stage):
+    """Return a resource function: megabytes, more at each attempt."""
+    return (
+        lambda wildcards, attempt: attempt * measure_cost(config, stage, wildcards.name).memory_mb
+    )
+
+
+def runtime(stage):
+    """Return a resource function: minutes, more at each attempt."""
+    return lambda wildcards, attempt: attempt * time_limit(config, stage, wildcards.name, USE_GPU)
+
+
+def names(registry):
+    """Return a wildcard constraint that admits the names of a registry and nothing else."""
+    return "|".join(config[registry]) or "(?!)"

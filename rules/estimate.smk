@@ -1,0 +1,6 @@
+rule estimate:
+    output:
+        f"{RESULTS}/estimate.csv",
+    localrule: True
+    shell:
+        "false"

@@ -1,0 +1,25 @@
+rule figure:
+    input:
+        upstream("figure"),
+    output:
+        data=f"{RESULTS}/figure/{{name}}.h5",
+        pdf=f"{RESULTS}/figure/{{name}}.pdf",
+        png=f"{RESULTS}/figure/{{name}}.png",
+    log:
+        f"{RESULTS}/log/figure/{{name}}.log",
+    benchmark:
+        f"{RESULTS}/benchmark/figure/{{name}}.tsv"
+    wildcard_constraints:
+        name=names("figures"),
+    localrule: True
+    conda:
+        "../envs/lossmap.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("figure"),
+        runtime=10,
+    params:
+        spec=spec(specs.figure_spec),
+        code=code("figure.py"),
+    script:
+        "../workflow_scripts/figure.py"

@@ -1,0 +1,18 @@
+"""Fit or draw the planes of one basis (rule basis)."""
+
+from lossmap import logs
+from lossmap.artifacts.basis import save_basis
+from lossmap.artifacts.store import trace_provenance
+from lossmap.artifacts.trajectory import find_snapshot, load_layouts, open_trajectory
+from lossmap.geometry.plane import fit_basis
+
+logs.start(snakemake.log[0])
+provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+spec = provenance.parameters()
+layout, _ = load_layouts(snakemake.input.trajectory)
+
+with open_trajectory(snakemake.input.trajectory) as run:
+    epochs = run["epochs"][()]
+    centre = find_snapshot(epochs, spec["centre_epoch"], snakemake.input.trajectory)
+    basis = fit_basis(run["thetas"], epochs, centre, layout, spec)
+save_basis(snakemake.output[0], basis, provenance)

@@ -1,0 +1,22 @@
+"""Evaluate one landscape (rule grid)."""
+
+from lossmap import logs
+from lossmap.artifacts.basis import load_basis
+from lossmap.artifacts.dataset import load_dataset
+from lossmap.artifacts.grid import save_grid
+from lossmap.artifacts.store import trace_provenance
+from lossmap.devices import lease_device
+from lossmap.network.arithmetic import fix_arithmetic
+from lossmap.network.surface import evaluate_grid, open_surface
+
+log = logs.start(snakemake.log[0])
+provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+spec = provenance.parameters()
+basis = load_basis(snakemake.input.basis)
+
+with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
+    fix_arithmetic(snakemake.threads)
+    images = load_dataset(snakemake.input.dataset)
+    surface = open_surface(snakemake.input.trajectory, images, basis, spec, device)
+    grid = evaluate_grid(surface, basis, spec["resolution"], spec["extent"], log)
+save_grid(snakemake.output[0], grid, provenance)

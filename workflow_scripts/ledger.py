@@ -1,0 +1,15 @@
+"""Measure the papers' claims (rule ledger)."""
+
+from lossmap import logs
+from lossmap.artifacts.store import name_of, trace_provenance
+from lossmap.claims.ding2023 import measure_claims
+from lossmap.claims.ledger import save_claims
+
+log = logs.start(snakemake.log[0])
+provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+spec = provenance.parameters()
+
+claims = measure_claims(spec, {name_of(path): path for path in snakemake.input})
+for claim in claims:
+    log.info("%s: %.4g (%s)", claim.id, claim.value, claim.verdict)
+save_claims(snakemake.output.data, snakemake.output.csv, claims, provenance)

@@ -1,0 +1,14 @@
+"""Tabulate the Fitting Errors (rule table)."""
+
+from lossmap import logs
+from lossmap.artifacts.figure import TABLE, save_panels
+from lossmap.artifacts.store import name_of, trace_provenance
+from lossmap.tables import save_table, table_panels, tabulate_fitting_errors
+
+logs.start(snakemake.log[0])
+provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+spec = provenance.parameters()
+
+frame = tabulate_fitting_errors(spec, {name_of(path): path for path in snakemake.input})
+save_table(frame, snakemake.output.csv, snakemake.output.tex)
+save_panels(snakemake.output.data, TABLE, table_panels(frame), provenance)

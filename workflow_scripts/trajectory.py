@@ -1,0 +1,17 @@
+"""Train one run and keep its snapshots (rule trajectory)."""
+
+from lossmap import logs
+from lossmap.artifacts.dataset import load_dataset
+from lossmap.artifacts.store import trace_provenance
+from lossmap.devices import lease_device
+from lossmap.network.arithmetic import fix_arithmetic
+from lossmap.network.training import train_run
+
+log = logs.start(snakemake.log[0])
+provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+images = load_dataset(snakemake.input.dataset)
+
+with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
+    fix_arithmetic(snakemake.threads)
+    log.info("on %s, %d threads", device, snakemake.threads)
+    train_run(images, provenance.parameters(), device, snakemake.output[0], provenance, log)
