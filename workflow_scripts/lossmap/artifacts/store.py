@@ -7,6 +7,7 @@ nothing of what the datasets mean: the kinds beside this module declare that as 
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,14 @@ CHUNK = 16384
 """Columns per chunk of a (snapshots, params) dataset: appends stay fast, column blocks too."""
 VERIFY_BYTES = 64 * 2**20
 """Artifacts up to this size are verified against their content digest whenever they are read."""
+SEALED_BYTES = 2**30
+"""Artifacts up to this size are verified against their seal, at about a second per gigabyte."""
+SEAL = b"lossmap artifact, sha256 of what follows byte 512: "
+"""In the HDF5 user block. On damaged bytes the HDF5 library may loop for ever or crash the process,
+so they are checked before it sees them."""
+SEAL_BYTES = 512
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
+"""What h5py raises on damaged bytes, depending on the place."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +93,25 @@ def name_of(path: str | Path) -> str:
 
 
 def digest_of(path: str | Path) -> str:
-    """Return an artifact's stored content digest, or the SHA-256 of a file that is none."""
-    if Path(path).suffix == ".h5":
-        with _opened(path) as file:
-            if "digest" in file.attrs:
-                return str(file.attrs["digest"])
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Return an artifact's stored content digest, or the SHA-256 of a file that is none.
+
+    Raises
+    ------
+    LossmapError
+        The file is missing, or an artifact that is damaged.
+    """
+    _check_exists(path)
+    with _naming(path), open(path, "rb") as stream:
+        if stream.read(len(SEAL)) != SEAL:
+            stream.seek(0)
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    with _opened(path) as file, _naming(path):
+        return str(file.attrs["digest"])
+
+
+def _check_exists(path: str | Path) -> None:
+    if not Path(path).is_file():
+        raise LossmapError(f"{path}: no such file; run the workflow to make it")
 
 
 def save_artifact(
@@ -111,18 +132,20 @@ def save_artifact(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        with h5py.File(temporary, "w") as file:
+        _reserve(handle, datasets)
+        with h5py.File(temporary, "w", userblock_size=SEAL_BYTES) as file:
             for name in sorted(datasets):
                 _write_dataset(file, name, datasets[name])
             check_fields(file, kind, path)
             _write_attributes(file, kind, provenance)
+        with open(temporary, "r+b") as stream:
+            stream.write(SEAL + _digest_sealed(temporary).encode())
         os.chmod(temporary, 0o644)
         _sync(temporary)
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # h5py closes a file on a full disk with the latter
         raise LossmapError(
-            f"{path}: cannot be written ({error.strerror or error}); "
+            f"{path}: cannot be written ({_reason(error)}); "
             "free or unlock the disk and run again, nothing was lost"
         ) from error
     finally:
@@ -145,9 +168,61 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise LossmapError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise LossmapError(f"{path}: cannot be written ({_reason(error)})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
+
+
+def _reason(error: Exception) -> str:
+    """Return the cause in one line; HDF5 reports a full disk in several, the cause inside."""
+    inside = re.search("error message = '([^']+)'", str(error))
+    cause = getattr(error, "strerror", None) or (inside and inside[1]) or str(error)
+    return " ".join(cause.split()) or type(error).__name__
+
+
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Turn whatever h5py raises on damaged bytes into an error that names the file."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise LossmapError(
+            f"{path}: damaged or missing ({_reason(error)}); delete it and run again"
+        ) from error
+
+
+def _reserve(handle: int, datasets: Mapping[str, object]) -> None:
+    """Fail now where the disk is too full: HDF5 can crash the process when its writes fail."""
+    room = 2**16
+    for values in map(np.asanyarray, datasets.values()):
+        rows = len(values) if values.ndim == 2 and values.shape[1] > CHUNK else 0
+        room += values.nbytes + rows * CHUNK * values.itemsize + 2**12
+    try:
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            os.posix_fallocate(handle, 0, room)
+    finally:
+        os.close(handle)
+
+
+def _digest_sealed(path: str | Path) -> str:
+    with open(path, "rb") as stream:
+        digest = hashlib.sha256()
+        stream.seek(SEAL_BYTES)
+        while block := stream.read(2**20):
+            digest.update(block)
+        return digest.hexdigest()
+
+
+def _check_seal(path: Path) -> None:
+    if path.stat().st_size > SEALED_BYTES:
+        return
+    with open(path, "rb") as stream:
+        found = stream.read(SEAL_BYTES)
+    if not found.startswith(SEAL):  # foreign, or the note itself is damaged: others will tell
+        return
+    if found != (SEAL + _digest_sealed(path).encode()).ljust(SEAL_BYTES, b"\0"):
+        raise LossmapError(f"{path}: damaged or edited since it was saved; delete it and run again")
 
 
 def _sync(path: str) -> None:
@@ -201,17 +276,20 @@ def content_digest(file: h5py.File) -> str:
     """
     digest = hashlib.sha256(f"{file.attrs['kind']}:{file.attrs['format_version']}".encode())
     names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else 0)
+    file.visit(names.append)  # None goes on: any other return value would end the visit
     for name in sorted(names):
         dataset = file[name]
+        if not isinstance(dataset, h5py.Dataset):
+            continue
         text = h5py.check_string_dtype(dataset.dtype) is not None
         kind = "str" if text else dataset.dtype.str
         digest.update(f"|{name}:{kind}:{dataset.shape}|".encode())
+        if text:
+            words = np.asarray(dataset.asstr()[()]).ravel().tolist()
+            digest.update(canonical_json(words).encode())
+            continue
         for block in _blocks(dataset):
-            if text:
-                digest.update(canonical_json(block.astype(str).ravel().tolist()).encode())
-            else:
-                digest.update(np.ascontiguousarray(block).data)
+            digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()
 
 
@@ -227,11 +305,12 @@ def _blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[h5py.File]:
     path = Path(path)
-    if not path.is_file():
-        raise LossmapError(f"{path}: no such file; run the workflow to make it")
+    _check_exists(path)
+    with _naming(path):
+        _check_seal(path)
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
+    except DAMAGE as error:
         size = path.stat().st_size
         raise LossmapError(
             f"{path}: not a readable HDF5 file ({size} bytes; truncated or damaged); "
@@ -251,11 +330,17 @@ def open_artifact(path: str | Path, kind: Kind) -> Iterator[h5py.File]:
         The file is missing, damaged, of another kind or version, or lacks a dataset.
     """
     with _opened(path) as file:
-        _check_identity(file, kind, path)
-        check_fields(file, kind, path)
-        if Path(path).stat().st_size <= VERIFY_BYTES:
-            verify_content(file, path)
-        yield file
+        with _naming(path):
+            _check_identity(file, kind, path)
+            check_fields(file, kind, path)
+            if Path(path).stat().st_size <= VERIFY_BYTES:
+                verify_content(file, path)
+        try:
+            yield file
+        except OSError as error:  # a block that is read while it is streamed
+            raise LossmapError(
+                f"{path}: damaged ({_reason(error)}); delete it and run again"
+            ) from error
 
 
 def _check_identity(file: h5py.File, kind: Kind, path: str | Path) -> None:
@@ -269,7 +354,7 @@ def _check_identity(file: h5py.File, kind: Kind, path: str | Path) -> None:
         )
     if file.attrs["kind"] != kind.name:
         raise LossmapError(
-            f"{path}: expected kind '{kind.name}', got '{file.attrs['kind']}'; "
+            f"{path}: expected kind '{kind.name}', got {file.attrs['kind']!r}; "
             "delete the file and run again"
         )
     if file.attrs["format_version"] != kind.version:
@@ -332,10 +417,8 @@ def verify_content(file: h5py.File, path: str | Path) -> None:
     LossmapError
         They differ, or a block cannot be read.
     """
-    try:
+    with _naming(path):
         found = content_digest(file)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise LossmapError(f"{path}: damaged ({error}); delete it and run again") from error
     if found != file.attrs["digest"]:
         raise LossmapError(
             f"{path}: content does not match its digest (expected {file.attrs['digest'][:12]}, got "
@@ -351,7 +434,7 @@ def read_provenance(path: str | Path) -> Provenance:
     LossmapError
         The file is missing, damaged or no artifact.
     """
-    with _opened(path) as file:
+    with _opened(path) as file, _naming(path):
         if not {"spec", "code", "inputs"} <= set(file.attrs):
             raise LossmapError(f"{path}: not a lossmap artifact; delete it and run again")
         inputs = json.loads(file.attrs["inputs"])
@@ -360,7 +443,7 @@ def read_provenance(path: str | Path) -> Provenance:
 
 def read_datasets(path: str | Path, kind: Kind, names: Iterable[str] | None = None) -> dict:
     """Return the named datasets (all declared ones by default) of a checked artifact as arrays."""
-    with open_artifact(path, kind) as file:
+    with open_artifact(path, kind) as file, _naming(path):
         wanted = kind.fields if names is None else names
         return {name: read_values(file[name]) for name in wanted if name in file}
 
