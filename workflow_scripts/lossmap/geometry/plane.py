@@ -32,9 +32,17 @@ def measure_gram(thetas, rows: np.ndarray) -> np.ndarray:
 
     ding2023 §3.1: with Ŵ = [w_i − w̄], this is ŴᵀŴ, whose eigenvalues are those of ŴŴᵀ in Eq. 1.
     The mean is over all snapshots; the paper's 1/n for n + 1 of them is a slip.
+
+    Raises
+    ------
+    LossmapError
+        A snapshot is not finite.
     """
     gram = np.zeros((len(rows), len(rows)))
     for _, block in column_blocks(thetas, rows):
+        if not np.isfinite(block).all():
+            row = rows[np.flatnonzero(~np.isfinite(block).all(axis=1))[0]]
+            raise LossmapError(f"snapshot {row} of the trajectory is not finite; retrain the run")
         centred = block - block.mean(axis=0)
         gram += centred @ centred.T
     return gram
@@ -156,7 +164,8 @@ def fit_basis(thetas, epochs: np.ndarray, centre_row: int, layout: Layout, spec:
     Raises
     ------
     LossmapError
-        The window holds too few snapshots, or the centre is not finite or zero.
+        The window holds too few snapshots or one that is not finite, or the centre is not finite
+        or zero.
     """
     rows = _window_rows(epochs, spec.get("window"))
     centre = np.asarray(thetas[centre_row], np.float32)

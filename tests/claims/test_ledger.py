@@ -1,0 +1,102 @@
+import csv
+import math
+from dataclasses import astuple, fields
+
+import numpy as np
+import pytest
+
+from lossmap.artifacts.grid import Grid, save_grid
+from lossmap.artifacts.store import Provenance, digest_of, read_datasets
+from lossmap.claims.ledger import (
+    COLUMNS,
+    KIND,
+    NOT_TESTABLE,
+    Claim,
+    judge,
+    load_claims,
+    save_claims,
+)
+from lossmap.errors import LossmapError
+
+PROVENANCE = Provenance("{}", "c0de", {})
+CLAIMS = [
+    Claim("one", "It holds", "1.5", "share", 0.1, 0.0, 1 / 3, 'a: 1, b: "2" …', "above 0", "yes"),
+    Claim("two", "It fails", "", "ratio", math.inf, -math.inf, 3.0, "a\nb", "above 1", "no"),
+]
+
+
+def save(folder, claims=CLAIMS):
+    save_claims(folder / "claims.h5", folder / "claims.csv", claims, PROVENANCE)
+    return folder / "claims.h5"
+
+
+def test_claims_are_read_back_unchanged(tmp_path):
+    assert load_claims(save(tmp_path)) == CLAIMS
+
+
+def test_number_that_is_missing_stays_missing(tmp_path):
+    claim = Claim("one", "", "", "", 1.0, math.nan, math.nan, "", "", "")
+    found = load_claims(save(tmp_path, [claim]))[0]
+
+    assert found.value == 1.0
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_one_dataset_holds_each_column(tmp_path):
+    found = read_datasets(save(tmp_path), KIND)
+
+    assert tuple(field.name for field in fields(Claim)) == COLUMNS
+    assert list(found["id"]) == ["one", "two"]
+    assert found["value"].dtype == np.float64
+
+
+def test_csv_holds_every_digit_of_every_column(tmp_path):
+    save(tmp_path)
+    with open(tmp_path / "claims.csv", newline="", encoding="utf-8") as stream:
+        header, *rows = csv.reader(stream)
+
+    assert tuple(header) == COLUMNS
+    assert len(rows) == len(CLAIMS)
+    for row, claim in zip(rows, CLAIMS, strict=True):
+        for text, value in zip(row, astuple(claim), strict=True):
+            assert (float(text) if isinstance(value, float) else text) == value
+
+
+def test_equal_claims_give_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / name)
+
+    assert (tmp_path / "a/claims.h5").read_bytes() == (tmp_path / "b/claims.h5").read_bytes()
+    assert (tmp_path / "a/claims.csv").read_bytes() == (tmp_path / "b/claims.csv").read_bytes()
+
+
+def test_digest_depends_on_the_verdict(tmp_path):
+    changed = [*CLAIMS[:-1], Claim(*astuple(CLAIMS[-1])[:-1], "yes")]
+
+    assert digest_of(save(tmp_path / "a")) != digest_of(save(tmp_path / "b", changed))
+
+
+def test_grid_is_no_ledger(tmp_path):
+    axis = np.zeros(1)
+    save_grid(tmp_path / "a.h5", Grid(axis, axis, axis[:, None], axis[:, None]), PROVENANCE)
+
+    with pytest.raises(LossmapError, match="expected kind 'claims', got 'grid'"):
+        load_claims(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize(
+    ("holds", "testable", "verdict"),
+    [
+        (True, True, "reproduced"),
+        (False, True, "not reproduced"),
+        (True, False, "not testable at this scale"),
+        (False, False, "not testable at this scale"),
+    ],
+)
+def test_verdict_follows_from_the_rule_and_the_scale(holds, testable, verdict):
+    assert judge(holds, testable) == verdict
+
+
+def test_wording_of_what_cannot_be_tested():
+    assert NOT_TESTABLE == "not testable at this scale"

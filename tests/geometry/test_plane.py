@@ -1,0 +1,409 @@
+from functools import partial
+
+import h5py
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from lossmap.artifacts.layout import Layout
+from lossmap.errors import LossmapError
+from lossmap.geometry import plane
+from lossmap.geometry.fitting import plane_coordinates, reconstruct
+from lossmap.geometry.plane import (
+    BLOCK,
+    column_blocks,
+    draw_filter_normalised,
+    fit_basis,
+    fit_principal_directions,
+    measure_coordinates,
+    measure_gram,
+    measure_plane_variance,
+)
+
+LAYOUT = Layout(
+    ["conv.weight", "conv.bias", "norm.weight", "linear.weight", "scale"],
+    ["conv", "bias", "norm", "linear", "other"],
+    [(4, 2, 3, 3), (4,), (4,), (5, 4), ()],
+)
+
+
+def walk(snapshots=12, params=LAYOUT.size, seed=0, step=1.0, norm=1.0):
+    """Return a random walk whose steps are `step` times its start, as float32."""
+    generator = np.random.default_rng(seed)
+    start = generator.standard_normal(params)
+    steps = (
+        generator.standard_normal((snapshots, params)) * np.geomspace(1, 0.1, snapshots)[:, None]
+    )
+    steps[0] = 0.0
+    return (norm * (start + step * np.cumsum(steps, axis=0))).astype(np.float32)
+
+
+def every(thetas):
+    return np.arange(len(thetas))
+
+
+def fit(thetas, axes=2):
+    rows = every(thetas)
+    return fit_principal_directions(thetas, rows, measure_gram(thetas, rows), axes)
+
+
+def brute_force_pca(thetas):
+    """Return principal directions and variances through the SVD of the float64 matrix."""
+    wide = np.asarray(thetas, np.float64)
+    _, values, directions = np.linalg.svd(wide - wide.mean(axis=0), full_matrices=False)
+    return directions, values**2
+
+
+def align(directions, others):
+    return directions * np.sign(np.sum(directions * others, axis=1, keepdims=True))
+
+
+@pytest.fixture(params=[1, 7, 101, BLOCK])
+def width(request, monkeypatch):
+    monkeypatch.setattr(plane, "column_blocks", partial(column_blocks, width=request.param))
+    return request.param
+
+
+@pytest.mark.parametrize("width", [1, 7, 10, 11, 100])
+def test_column_blocks_tile_the_columns_of_the_rows_asked_for(width):
+    thetas = walk(params=11)
+    blocks = list(column_blocks(thetas, np.arange(3, 8), width))
+
+    assert all(block.dtype == np.float64 and block.shape[1] <= width for _, block in blocks)
+    assert np.array_equal(np.concatenate([block for _, block in blocks], axis=1), thetas[3:8])
+    assert np.array_equal(np.concatenate([np.r_[columns] for columns, _ in blocks]), np.arange(11))
+
+
+def test_gram_equals_the_definition(width):
+    thetas = walk()
+    centred = thetas.astype(np.float64) - thetas.astype(np.float64).mean(axis=0)
+    brute = np.array([[np.dot(one, two) for two in centred] for one in centred])
+
+    assert np.allclose(measure_gram(thetas, every(thetas)), brute, rtol=1e-12, atol=1e-12)
+
+
+def test_gram_of_a_window_is_centred_on_the_window():
+    thetas = walk()
+
+    found = measure_gram(thetas, np.arange(3, 9))
+
+    assert np.array_equal(found, measure_gram(thetas[3:9], np.arange(6)))
+    assert not np.allclose(found, measure_gram(thetas, every(thetas))[3:9, 3:9])
+
+
+@pytest.mark.parametrize("axes", [2, 5])
+def test_principal_directions_are_those_of_scikit_learn(width, axes):
+    thetas = walk()
+    oracle = PCA(svd_solver="full").fit(thetas.astype(np.float64))
+
+    directions, ratios = fit(thetas, axes)
+
+    wanted = align(oracle.components_[:axes], directions)
+    assert directions.dtype == np.float32
+    assert np.allclose(directions, wanted, atol=2e-7)
+    assert np.allclose(ratios, oracle.explained_variance_ratio_, atol=1e-12)
+
+
+def test_snapshot_farthest_out_lies_on_the_positive_side():
+    for seed in range(8):
+        thetas = walk(seed=seed)
+        directions, _ = fit(thetas, 3)
+        centred = thetas.astype(np.float64) - thetas.astype(np.float64).mean(axis=0)
+        scores = centred @ directions.T.astype(np.float64)
+
+        assert np.all(scores[np.abs(scores).argmax(axis=0), range(3)] > 0)
+
+
+def test_mirrored_trajectory_has_mirrored_directions():
+    thetas = walk()
+
+    assert np.array_equal(fit(-thetas)[0], -fit(thetas)[0])
+
+
+@pytest.mark.parametrize("params", [LAYOUT.size, BLOCK + 1000])
+def test_principal_directions_are_orthonormal(params):
+    directions, _ = fit(walk(params=params), 4)
+    wide = directions.astype(np.float64)
+
+    assert np.allclose(wide @ wide.T, np.eye(4), atol=1e-6)
+
+
+@pytest.mark.parametrize(("snapshots", "length"), [(3, 10), (5, 10), (10, 10), (14, 14)])
+def test_ratios_are_padded_to_ten_components_and_sum_to_one(snapshots, length):
+    thetas = walk(snapshots)
+    _, ratios = fit(thetas)
+
+    assert ratios.shape == (length,)
+    assert np.isclose(ratios.sum(), 1.0)
+    assert np.all(np.diff(ratios) <= 0)
+    assert np.all(ratios[snapshots:] == 0)
+
+
+def test_trajectory_in_a_plane_has_that_plane():
+    angles = np.linspace(0, 3, 20)
+    thetas = np.zeros((20, 50), np.float32)
+    thetas[:, 10], thetas[:, 30] = 8 * np.cos(angles), np.sin(angles)
+    directions, ratios = fit(thetas)
+
+    inside = np.zeros(50, bool)
+    inside[[10, 30]] = True
+    assert np.all(directions[:, ~inside] == 0)
+    assert np.isclose(ratios[:2].sum(), 1.0)
+
+
+@pytest.mark.parametrize(
+    "thetas",
+    [
+        np.ones((6, 40), np.float32),
+        np.outer(np.arange(6), np.arange(40)).astype(np.float32),
+        (1000 + np.outer(np.arange(101), np.arange(40))).astype(np.float32),
+        walk(2),
+    ],
+    ids=["point", "line", "long line", "two snapshots"],
+)
+def test_trajectory_without_a_plane_is_refused(thetas):
+    with pytest.raises(LossmapError, match=r"PCA of \d+ snapshots spans fewer than 2 dimensions"):
+        fit(thetas)
+
+
+def test_plane_is_no_space():
+    angles = np.linspace(0, 3, 20)
+    thetas = np.zeros((20, 50), np.float32)
+    thetas[:, 10], thetas[:, 30] = np.round(64 * np.cos(angles)), np.round(64 * np.sin(angles))
+
+    with pytest.raises(LossmapError, match="fewer than 3 dimensions"):
+        fit(thetas, 3)
+
+
+def test_nearly_parallel_snapshots_are_told_apart_exactly(width):
+    """NUMERICS.md: relative displacements of 1e-4 drown in float32 products."""
+    thetas = walk(10, 3000, step=1e-4, norm=100.0)
+    brute, values = brute_force_pca(thetas)
+    directions, ratios = fit(thetas)
+
+    assert np.allclose(directions, align(brute[:2], directions), atol=1e-7)
+    assert np.allclose(ratios, values / values.sum(), rtol=1e-9, atol=1e-14)
+
+
+def test_nearly_parallel_snapshots_have_exact_coordinates(width):
+    thetas = walk(10, 3000, step=1e-4, norm=100.0)
+    skew = np.random.default_rng(1).standard_normal((2, 3000)).astype(np.float32)
+    skew[1] += skew[0]
+    wide = thetas.astype(np.float64) - thetas[4].astype(np.float64)
+    brute = np.linalg.lstsq(skew.T.astype(np.float64), wide.T, rcond=None)[0].T
+
+    coordinates, _ = measure_coordinates(thetas, thetas[4], skew)
+
+    assert np.allclose(coordinates, brute, rtol=1e-9, atol=1e-14 * np.abs(brute).max())
+
+
+def test_coordinates_are_the_least_squares_solution_in_each_plane(width):
+    thetas = walk()
+    generator = np.random.default_rng(1)
+    directions = generator.standard_normal((6, LAYOUT.size)).astype(np.float32)
+    directions[1] += 3 * directions[0]
+    coordinates, gram = measure_coordinates(thetas, thetas[3], directions)
+
+    wide, moved = directions.astype(np.float64), (thetas - thetas[3].astype(np.float64))
+    for start in (0, 2, 4):
+        span = wide[start : start + 2].T
+        brute = np.linalg.lstsq(span, moved.T, rcond=None)[0].T
+        assert np.allclose(coordinates[:, start : start + 2], brute, rtol=1e-10, atol=1e-12)
+    assert np.allclose(gram, wide @ wide.T, rtol=1e-12)
+    assert np.all(coordinates[3] == 0)
+
+
+def test_project_inverts_reconstruct():
+    generator = np.random.default_rng(0)
+    centre = generator.standard_normal(500).astype(np.float32)
+    directions = generator.standard_normal((2, 500)).astype(np.float32)
+    directions[1] += directions[0]
+    wanted = generator.uniform(-1, 1, (9, 2))
+    thetas = np.stack([reconstruct(centre, directions, pair) for pair in wanted])
+
+    found, _ = measure_coordinates(thetas, centre, directions)
+
+    assert np.allclose(found, wanted, atol=1e-6)
+
+
+def test_reconstruct_inverts_project_in_the_plane():
+    generator = np.random.default_rng(0)
+    centre = generator.standard_normal(500).astype(np.float32)
+    directions = generator.standard_normal((2, 500)).astype(np.float32)
+    thetas = (centre + generator.uniform(-1, 1, (9, 2)) @ directions).astype(np.float32)
+    coordinates, _ = measure_coordinates(thetas, centre, directions)
+    found = [reconstruct(centre, directions, pair) for pair in coordinates]
+
+    assert np.allclose(found, thetas, atol=2e-6)
+
+
+def brute_force_filter_norm(centre, drawn, ignore):
+    """Return the drawn vector with each filter at the norm of the centre's: Li et al. (2018)."""
+    found, offset = np.zeros(len(centre)), 0
+    for shape in LAYOUT.shapes:
+        size = int(np.prod(shape))
+        if len(shape) <= 1:
+            if ignore == "none":
+                found[offset : offset + size] = centre[offset : offset + size]
+        else:
+            for start in range(offset, offset + size, size // shape[0]):
+                part = slice(start, start + size // shape[0])
+                wide = drawn[part].astype(np.float64)
+                length = np.sqrt(sum(float(value) ** 2 for value in centre[part]))
+                found[part] = wide / np.sqrt(sum(wide**2)) * length
+        offset += size
+    return found
+
+
+@pytest.mark.parametrize("ignore", ["bias_bn", "none"])
+def test_filters_have_the_norm_of_the_centres_filters(ignore):
+    centre = walk()[0]
+    drawn = np.random.default_rng(3).standard_normal((2, LAYOUT.size), dtype=np.float32)
+    found = draw_filter_normalised(centre, LAYOUT, 3, 2, ignore)
+
+    assert found.dtype == np.float32
+    for direction, raw in zip(found, drawn, strict=True):
+        brute = brute_force_filter_norm(centre, raw, ignore)
+        assert np.allclose(direction, brute, rtol=1e-6, atol=1e-7)
+
+
+def test_filter_of_zeros_has_no_direction():
+    centre = walk()[0]
+    centre[:18] = 0.0
+
+    found = draw_filter_normalised(centre, LAYOUT, 0)
+
+    assert np.all(found[:, :18] == 0)
+    assert np.all(found[:, 18:36] != 0)
+
+
+def test_drawn_directions_depend_on_the_seed_alone():
+    centre = walk()[0]
+    np.random.default_rng(0)
+    one = draw_filter_normalised(centre, LAYOUT, 5)
+    draw_filter_normalised(centre, LAYOUT, 6)
+
+    assert np.array_equal(one, draw_filter_normalised(centre, LAYOUT, 5))
+    assert not np.allclose(one, draw_filter_normalised(centre, LAYOUT, 6))
+    assert not np.allclose(one[0], one[1])
+
+
+def test_plane_variance_equals_the_variance_of_the_projections(width):
+    thetas = walk()
+    directions = np.random.default_rng(1).standard_normal((4, LAYOUT.size)).astype(np.float32)
+    directions[1] += 2 * directions[0]
+    coordinates, gram = measure_coordinates(thetas, thetas[3], directions)
+    wide = thetas.astype(np.float64)
+    total = np.sum((wide - wide.mean(axis=0)) ** 2)
+
+    found = measure_plane_variance(coordinates, gram, total)
+
+    for index in (0, 1):
+        basis, _ = np.linalg.qr(directions[2 * index : 2 * index + 2].T.astype(np.float64))
+        inside = wide @ basis @ basis.T
+        assert np.isclose(found[index], np.sum((inside - inside.mean(axis=0)) ** 2) / total)
+
+
+EPOCHS = np.array([0, 1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20])
+FN = {"method": "fn", "seeds": [3, 4, 5], "ignore": "bias_bn"}
+
+
+def test_pca_plane_holds_the_variance_of_two_components(width):
+    basis = fit_basis(walk(), EPOCHS, 11, LAYOUT, {"method": "pca"})
+
+    assert np.isclose(
+        basis.plane_variance_ratio[0], basis.explained_variance_ratio[:2].sum(), rtol=1e-6
+    )
+    assert basis.plane_variance_ratio.shape == (1,)
+
+
+def test_directions_of_pca_have_the_norm_of_the_centre():
+    """ding2023 Eq. 2."""
+    thetas = walk()
+    basis = fit_basis(thetas, EPOCHS, 4, LAYOUT, {"method": "pca"})
+    lengths = np.linalg.norm(basis.scaled_directions().astype(np.float64), axis=1)
+
+    assert np.allclose(lengths, np.linalg.norm(thetas[4].astype(np.float64)), rtol=1e-6)
+    assert np.array_equal(basis.directions, fit(thetas)[0])
+    assert np.array_equal(basis.centre, thetas[4])
+    assert basis.centre_epoch == 6
+    assert basis.seeds.tolist() == [-1]
+    assert np.all(plane_coordinates(basis, 0, "orthogonal")[4] == 0)
+
+
+def test_filter_normalised_directions_are_taken_as_they_are():
+    thetas = walk()
+    basis = fit_basis(thetas, EPOCHS, 11, LAYOUT, FN)
+
+    for index, seed in enumerate(FN["seeds"]):
+        drawn = draw_filter_normalised(thetas[11], LAYOUT, seed)
+        assert np.array_equal(basis.scaled_directions(index), drawn)
+    assert basis.seeds.tolist() == FN["seeds"]
+    assert basis.coordinates.shape == (12, 6)
+    assert basis.plane_variance_ratio.shape == (3,)
+    assert np.array_equal(basis.explained_variance_ratio, fit(thetas)[1])
+
+
+@pytest.mark.parametrize("spec", [{"method": "pca"}, FN], ids=["pca", "fn"])
+def test_coordinates_place_the_snapshots_on_the_landscape(spec):
+    thetas = walk()
+    basis = fit_basis(thetas, EPOCHS, 2, LAYOUT, spec)
+    moved = thetas - thetas[2].astype(np.float64)
+
+    for index in range(len(basis.seeds)):
+        span = basis.scaled_directions(index).T.astype(np.float64)
+        brute = np.linalg.lstsq(span, moved.T, rcond=None)[0].T
+        found = plane_coordinates(basis, index, "orthogonal")
+        assert np.allclose(found, brute, rtol=1e-9, atol=1e-12)
+
+
+def test_window_fits_the_plane_to_its_snapshots_and_projects_all():
+    thetas = walk()
+    basis = fit_basis(thetas, EPOCHS, 11, LAYOUT, {"method": "pca", "window": [2, 11]})
+    inner = thetas[2:7].astype(np.float64)
+    oracle = PCA(n_components=2, svd_solver="full").fit(inner)
+
+    wanted = align(oracle.components_, basis.directions)
+    assert np.allclose(basis.directions, wanted, atol=2e-7)
+    assert np.isclose(basis.plane_variance_ratio[0], oracle.explained_variance_ratio_.sum())
+    assert basis.coordinates.shape == (12, 2)
+
+
+def test_window_with_fewer_than_three_snapshots_is_refused():
+    with pytest.raises(LossmapError, match=r"window 3…7 holds 2 snapshots.* run from 0 to 20"):
+        fit_basis(walk(), EPOCHS, 11, LAYOUT, {"method": "pca", "window": [3, 7]})
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_centre_without_a_length_is_refused(value):
+    thetas = walk()
+    thetas[11] = value
+
+    with pytest.raises(LossmapError, match="centre at epoch 20 has norm"):
+        fit_basis(thetas, EPOCHS, 11, LAYOUT, {"method": "pca"})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_snapshot_that_is_not_finite_is_refused(value):
+    thetas = walk()
+    thetas[3, 5] = value
+
+    with pytest.raises(LossmapError, match="snapshot 3 of the trajectory is not finite"):
+        fit_basis(thetas, EPOCHS, 11, LAYOUT, {"method": "pca"})
+
+
+@pytest.mark.parametrize("spec", [{"method": "pca"}, FN], ids=["pca", "fn"])
+def test_hdf5_dataset_gives_the_basis_of_the_array(tmp_path, spec):
+    thetas = walk()
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        stored = file.create_dataset("thetas", data=thetas, chunks=(1, 16))
+        found = fit_basis(stored, EPOCHS, 11, LAYOUT, spec)
+    wanted = fit_basis(thetas, EPOCHS, 11, LAYOUT, spec)
+
+    assert all(np.array_equal(vars(found)[name], vars(wanted)[name]) for name in vars(wanted))
+
+
+def test_equal_runs_have_equal_planes():
+    one, two = (fit_basis(walk(), EPOCHS, 11, LAYOUT, FN) for _ in range(2))
+
+    assert all(np.array_equal(vars(one)[name], vars(two)[name]) for name in vars(one))
