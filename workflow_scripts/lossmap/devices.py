@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,12 +22,13 @@ POLL_SECONDS = 1.0
 def list_visible_gpus() -> list[str]:
     """Return the identifiers of the GPUs that this process may use, empty without any.
 
-    ``CUDA_VISIBLE_DEVICES`` decides where it is set; otherwise ``nvidia-smi`` is asked.
+    ``CUDA_VISIBLE_DEVICES`` decides where it is set, and ends at its first invalid entry, as CUDA
+    reads it; otherwise ``nvidia-smi`` is asked.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         named = [gpu.strip() for gpu in visible.split(",")]
-        return [gpu for gpu in named if gpu and gpu not in ("-1", "NoDevFiles")]
+        return list(takewhile(lambda gpu: gpu not in ("", "-1", "NoDevFiles"), named))
     try:
         listing = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from filelock import FileLock
 
-from lossmap.artifacts.store import Provenance, content_digest, verify_content
+from lossmap.artifacts.store import DAMAGE, Provenance, content_digest, verify_content
 from lossmap.errors import LossmapError
 
 
@@ -58,9 +58,13 @@ class Checkpoint:
                     stream.flush()
                     os.fsync(stream.fileno())
             self._replace_state(state)
-        except OSError as error:
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # h5py closes a file on a full disk with the latter
+            cause = " ".join(str(getattr(error, "strerror", None) or error).split())
             raise LossmapError(
-                f"{self.folder}: the resume point cannot be written ({error.strerror or error}); "
+                f"{self.folder}: the resume point cannot be written ({cause}); "
                 "free the disk and run again, training goes on from the last saved epoch"
             ) from error
 
@@ -108,7 +112,7 @@ class Checkpoint:
             with h5py.File(path, "r") as file:
                 verify_content(file, path)
                 return {name: values[()] for name, values in file.items()}
-        except (OSError, KeyError, LossmapError):
+        except (*DAMAGE, LossmapError):
             return None
 
     def _cut_rows(self, count: int) -> bool:

@@ -105,8 +105,12 @@ def take_batch(images: Images, epoch: Epoch, batch: slice) -> tuple[torch.Tensor
     return images.normalise(pixels), images.labels[chosen]
 
 
-def choose_balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def choose_balanced(
+    labels: np.ndarray, count: int, seed: int, setting: str = "evaluation.images"
+) -> np.ndarray:
     """Return `count` indices, equally many of each class as far as possible, in seeded order.
+
+    `setting` is the name of `count` in the configuration, for the message.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def choose_balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """
     if count > len(labels):
         raise LossmapError(
-            f"evaluation.images: {count}, but the data set has {len(labels)} training images"
+            f"{setting}: {count}, but the data set has {len(labels)} training images"
         )
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(len(labels))

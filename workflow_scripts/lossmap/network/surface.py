@@ -88,7 +88,7 @@ class Surface:
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # the plain average over the batches
-        self.network.module.train()
+            norm.train()  # not the whole network, whose dropout would draw
         for inputs, _ in self.batches:
             self.network.module(inputs)
         self.network.module.eval()

@@ -5,6 +5,7 @@ killed in between or not.
 """
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from logging import Logger
 from pathlib import Path
@@ -61,6 +62,7 @@ def train_epoch(
     optimizer.param_groups[0]["lr"] = learning_rate(
         spec["schedule"], spec["optimizer"]["lr"], epoch
     )
+    _seed_network(spec["seed"], epoch)
     network.module.train()
     losses = []
     for start in range(0, len(images), spec["batch_size"]):
@@ -75,14 +77,23 @@ def train_epoch(
     return found
 
 
+def _seed_network(seed: int, epoch: int) -> None:
+    """Seed what a network draws by itself, such as dropout: a resumed run draws the same."""
+    words = np.random.SeedSequence([seed, epoch, 1]).generate_state(1)  # 1: apart from draw_epoch
+    torch.manual_seed(int(words[0]))
+
+
 def _check_finite(losses: np.ndarray, epoch: int, updates: int, spec: dict) -> None:
     bad = np.flatnonzero(~np.isfinite(losses))
     if len(bad):
-        raise LossmapError(
-            f"training of '{spec['run']}' diverged: loss is {losses[bad[0]]} in epoch "
-            f"{epoch + 1}, step {epoch * updates + bad[0] + 1}; lower optimizer.lr (now "
-            f"{spec['optimizer']['lr']})"
-        )
+        raise _divergence(spec, losses[bad[0]], epoch + 1, epoch * updates + bad[0] + 1)
+
+
+def _divergence(spec: dict, loss: float, epoch: int, step: int) -> LossmapError:
+    return LossmapError(
+        f"training of '{spec['run']}' diverged: loss is {loss} in epoch {epoch}, step {step}; "
+        f"lower optimizer.lr (now {spec['optimizer']['lr']})"
+    )
 
 
 @torch.no_grad()
@@ -136,7 +147,8 @@ class Run:
         self.network = create_network(describe_network(spec["network"], dataset), device)
         self.images = move_images(dataset, "train", device, padding)
         self.optimizer = make_optimizer(self.network, spec["optimizer"])
-        rows = choose_balanced(dataset.train_labels, spec["metrics"]["images"], spec["seed"])
+        count = spec["metrics"]["images"]
+        rows = choose_balanced(dataset.train_labels, count, spec["seed"], "metrics.images")
         plain = self.images if padding == 0 else move_images(dataset, "train", device)
         self.measures = Measures(plain, rows, move_images(dataset, "test", device))
         self.epoch = 0
@@ -144,9 +156,15 @@ class Run:
         self.iteration_loss = np.zeros(0)
 
     def measure(self) -> None:
-        """Record the snapshot at the present epoch."""
+        """Record the snapshot at the present epoch; raises LossmapError after a divergence.
+
+        No mini-batch has seen the last update, so its loss is known only here.
+        """
         taken = {"epochs": self.epoch, "steps": len(self.iteration_loss)}
-        self.measured.append(taken | self.measures.take(self.network, self.epoch))
+        found = self.measures.take(self.network, self.epoch)
+        if not np.isfinite(found["train_loss"]):
+            raise _divergence(self.spec, found["train_loss"], self.epoch, taken["steps"])
+        self.measured.append(taken | found)
 
     def advance(self) -> None:
         """Train one more epoch."""
@@ -167,11 +185,16 @@ class Run:
         return {
             "rows": np.int64(len(self.measured)),
             "epoch": np.int64(self.epoch),
+            "arithmetic": self.arithmetic(),
             "iteration_loss": self.iteration_loss,
             **{f"history.{f}": np.array([m[f] for m in self.measured]) for f in self.measured[0]},
             **{f"optimizer.{k}": v.cpu().numpy() for k, v in optimizer.items() if v is not None},
             **{f"network.{name}": values for name, values in self.rows().items()},
         }
+
+    def arithmetic(self) -> np.ndarray:
+        """Return what the last bits depend on: whether on a GPU, and the number of threads."""
+        return np.array([self.network.theta.is_cuda, torch.get_num_threads()], np.int64)
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from a saved state."""
@@ -224,35 +247,37 @@ def train_run(
     """
     run = Run(dataset, spec, device)
     widths = {"thetas": run.network.layout.size, "buffers": run.network.buffer_layout.size}
-    checkpoint = Checkpoint(resume_folder(artifact, provenance), widths)
-    state = checkpoint.load()
-    if state is None:
-        run.measure()
-        checkpoint.save(run.rows(), run.state())
-    else:
-        run.restore(state)
-        log.info("%s resumes after epoch %d of %d", spec["run"], run.epoch, spec["epochs"])
-    _train_to_end(run, checkpoint, log)
-    count = len(run.measured)
-    save_trajectory(
-        artifact,
-        checkpoint.rows("thetas", count),
-        checkpoint.rows("buffers", count),
-        run.history(),
-        (run.network.layout, run.network.buffer_layout),
-        provenance,
-    )
-    checkpoint.discard()
-    checkpoint.close()
+    with closing(Checkpoint(resume_folder(artifact, provenance), widths)) as checkpoint:
+        state = checkpoint.load()
+        if state is None:
+            run.measure()
+            checkpoint.save(run.rows(), run.state())
+        else:
+            run.restore(state)
+            log.info("%s resumes after epoch %d of %d", spec["run"], run.epoch, spec["epochs"])
+            if state["arithmetic"].tolist() != run.arithmetic().tolist():
+                log.info("it began on another device or thread count: its last bits will differ")
+        _train_to_end(run, checkpoint, log)
+        count = len(run.measured)
+        save_trajectory(
+            artifact,
+            checkpoint.rows("thetas", count),
+            checkpoint.rows("buffers", count),
+            run.history(),
+            (run.network.layout, run.network.buffer_layout),
+            provenance,
+        )
+        checkpoint.discard()
 
 
 def _train_to_end(run: Run, checkpoint: Checkpoint, log: Logger) -> None:
     spec, first, started = run.spec, run.epoch, time.monotonic()
     while run.epoch < spec["epochs"]:
         run.advance()
-        if run.epoch % spec["snapshot_every"] == 0 or run.epoch == spec["epochs"]:
+        snapshot = run.epoch % spec["snapshot_every"] == 0 or run.epoch == spec["epochs"]
+        if snapshot:
             run.measure()
-            checkpoint.save(run.rows(), run.state())
+        checkpoint.save(run.rows() if snapshot else {}, run.state())
         elapsed = time.monotonic() - started
         left = elapsed / (run.epoch - first) * (spec["epochs"] - run.epoch)
         log.info("%s", describe_progress(run, elapsed / (run.epoch - first), left))

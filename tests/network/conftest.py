@@ -1,0 +1,68 @@
+"""A tiny data set and recipe on which real networks train in a fraction of a second."""
+
+import copy
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from lossmap.artifacts.dataset import Dataset
+
+SPEC = {
+    "run": "tiny",
+    "network": {"factory": "lossmap.network.models.resnet:resnet20", "width": 0.125, "seed": 3},
+    "seed": 5,
+    "epochs": 3,
+    "batch_size": 12,
+    "snapshot_every": 1,
+    "optimizer": {
+        "name": "sgd",
+        "lr": 0.1,
+        "momentum": 0.9,
+        "nesterov": False,
+        "weight_decay": 1.0e-2,
+    },
+    "schedule": {"name": "constant"},
+    "augmentation": {"flip": True, "crop_padding": 2},
+    "metrics": {"images": 15},
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Make sums run in one order, and leave torch as it was."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    """Give 30 training and 10 test images of 8 × 8 pixels in 3 classes."""
+    generator = np.random.default_rng(0)
+    train, test = (generator.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8) for n in (30, 10))
+    labels = np.arange(40) % 3
+    scaled = train / 255.0
+    return Dataset(
+        train,
+        labels[:30],
+        test,
+        labels[30:],
+        ["a", "b", "c"],
+        scaled.mean(axis=(0, 1, 2)),
+        scaled.std(axis=(0, 1, 2)),
+    )
+
+
+@pytest.fixture
+def spec() -> dict:
+    """Give a recipe that a test may change."""
+    return copy.deepcopy(SPEC)
+
+
+@pytest.fixture
+def log() -> logging.Logger:
+    """Give a logger."""
+    return logging.getLogger("lossmap.tests")

@@ -1,0 +1,330 @@
+"""The landscape is the plain loss of the plain network at centre + α d₀ + β d₁."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.store import Provenance, canonical_json
+from lossmap.artifacts.trajectory import load_layouts, open_trajectory
+from lossmap.errors import LossmapError
+from lossmap.geometry.plane import fit_basis
+from lossmap.network.factory import build_network
+from lossmap.network.images import choose_balanced
+from lossmap.network.surface import (
+    Surface,
+    evaluate_grid,
+    open_surface,
+    project_trajectory,
+    spread_positions,
+)
+from lossmap.network.training import train_run
+
+STATISTICS = ("batch", "centre", "recalibrate")
+EVALUATION = {"images": 20, "batch": 8, "seed": 2}  # batches of 8, 8 and 4 images
+
+
+@pytest.fixture
+def trajectory(tmp_path, dataset, spec, log):
+    artifact = tmp_path / "trajectory" / "tiny.h5"
+    provenance = Provenance(canonical_json(spec), "c0de", {})
+    train_run(dataset, spec, "cpu", artifact, provenance, log)
+    return artifact
+
+
+@pytest.fixture
+def run(trajectory):
+    with open_trajectory(trajectory) as file:
+        yield {name: file[name][()] for name in ("thetas", "buffers", "epochs")}
+
+
+@pytest.fixture
+def make_basis(trajectory, run):
+    def make(method: str = "pca", row: int = -1) -> Basis:
+        options = {"method": method, "window": None, "seeds": [4, 9], "ignore": "bias_bn"}
+        layout = load_layouts(trajectory)[0]
+        return fit_basis(run["thetas"], run["epochs"], row, layout, options)
+
+    return make
+
+
+@pytest.fixture
+def make_surface(trajectory, dataset):
+    def make(basis: Basis, bn_statistics: str, **changes) -> Surface:
+        spec = {"evaluation": EVALUATION | changes, "bn_statistics": bn_statistics}
+        return open_surface(trajectory, dataset, basis, spec, "cpu")
+
+    return make
+
+
+class PlainLoss:
+    """Loss and accuracy by load_state_dict and F.cross_entropy in the same batches."""
+
+    def __init__(self, dataset, spec, trajectory):
+        self.network = build_network(**spec["network"], classes=3, channels=3)
+        self.layouts = load_layouts(trajectory)
+        rows = choose_balanced(dataset.train_labels, 20, 2)
+        scaled = (dataset.train_images[rows] / 255.0 - dataset.mean) / dataset.std
+        inputs = torch.from_numpy(scaled.transpose(0, 3, 1, 2)).float()
+        labels = torch.from_numpy(dataset.train_labels[rows])
+        self.batches = list(zip(inputs.split(8), labels.split(8), strict=True))
+
+    @torch.no_grad()
+    def __call__(self, theta, buffers, bn_statistics: str) -> tuple[float, float]:
+        state = self.network.state_dict()
+        for layout, flat in zip(self.layouts, (theta, buffers), strict=True):
+            for name, _, shape, part in layout.parts():
+                state[name] = torch.from_numpy(np.array(flat[part])).view(shape)
+        self.network.load_state_dict(state)
+        if bn_statistics == "recalibrate":
+            self._average_statistics()
+        self.network.train(bn_statistics == "batch")
+        logits = torch.cat([self.network(inputs) for inputs, _ in self.batches])
+        labels = torch.cat([labels for _, labels in self.batches])
+        accuracy = (logits.argmax(1) == labels).double().mean().item()
+        return cross_entropy(logits.double(), labels).item(), accuracy
+
+    def _average_statistics(self) -> None:
+        """Average the statistics of every batch, seen by hooks on the layers' inputs."""
+        seen: dict[nn.Module, list] = {}
+
+        def see(norm, arguments):
+            values = arguments[0].transpose(0, 1).flatten(1)
+            seen.setdefault(norm, []).append((values.mean(1), values.var(1, correction=1)))
+
+        norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
+        hooks = [norm.register_forward_pre_hook(see) for norm in norms]
+        self.network.train()
+        for inputs, _ in self.batches:
+            self.network(inputs)
+        for hook in hooks:
+            hook.remove()
+        for norm, found in seen.items():
+            norm.running_mean.copy_(torch.stack([mean for mean, _ in found]).mean(0))
+            norm.running_var.copy_(torch.stack([variance for _, variance in found]).mean(0))
+
+
+@pytest.fixture
+def plain_loss(dataset, spec, trajectory):
+    return PlainLoss(dataset, spec, trajectory)
+
+
+@pytest.mark.parametrize("bn_statistics", STATISTICS)
+def test_loss_equals_an_independent_evaluation(
+    make_surface, make_basis, run, plain_loss, bn_statistics
+):
+    basis = make_basis()
+    loss, accuracy = make_surface(basis, bn_statistics).evaluate(torch.from_numpy(basis.centre))
+    expected, share = plain_loss(basis.centre, run["buffers"][-1], bn_statistics)
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert accuracy == pytest.approx(share)
+
+
+@pytest.mark.parametrize("bn_statistics", STATISTICS)
+def test_grid_centre_equals_plain_loss(make_surface, make_basis, log, bn_statistics):
+    basis = make_basis("fn")
+    grid = evaluate_grid(make_surface(basis, bn_statistics), basis, 3, 0.5, log)
+    other = make_surface(basis, bn_statistics)
+    assert (grid.loss[1, 1], grid.accuracy[1, 1]) == other.evaluate(torch.from_numpy(basis.centre))
+
+
+@pytest.mark.parametrize("method", ["pca", "fn"])
+@pytest.mark.parametrize("bn_statistics", STATISTICS)
+def test_grid_points_equal_the_loss_at_centre_plus_both_directions(
+    make_surface, make_basis, run, log, plain_loss, method, bn_statistics
+):
+    basis = make_basis(method)
+    first, second = basis.scale[:2, None] * basis.directions[:2]
+    grid = evaluate_grid(make_surface(basis, bn_statistics), basis, 3, 0.1, log)
+    np.testing.assert_allclose(grid.alphas, [-0.1, 0.0, 0.1])
+    np.testing.assert_allclose(grid.betas, [-0.1, 0.0, 0.1])
+    for i, j in [(0, 2), (2, 0), (2, 2), (1, 2)]:
+        point = basis.centre + grid.alphas[i] * first + grid.betas[j] * second
+        loss, accuracy = plain_loss(point.astype(np.float32), run["buffers"][-1], bn_statistics)
+        assert grid.loss[i, j] == pytest.approx(loss, rel=1e-4)
+        assert grid.accuracy[i, j] == pytest.approx(accuracy, abs=1 / 20)
+    assert grid.loss[0, 2] != pytest.approx(grid.loss[2, 0], rel=1e-3)  # the test tells i from j
+
+
+@pytest.mark.parametrize("bn_statistics", STATISTICS)
+def test_value_does_not_depend_on_what_was_evaluated_before(
+    make_surface, make_basis, run, bn_statistics
+):
+    basis = make_basis()
+    surface = make_surface(basis, bn_statistics)
+    centre = torch.from_numpy(basis.centre)
+    first = surface.evaluate(centre)
+    for theta in (*run["thetas"], 1e30 * basis.centre, basis.centre * np.float32(np.nan)):
+        surface.evaluate(torch.from_numpy(theta))
+    assert surface.evaluate(centre) == first
+
+
+@pytest.mark.parametrize("bn_statistics", ["batch", "centre"])
+def test_running_statistics_stay_those_of_the_centre(
+    make_surface, make_basis, run, log, bn_statistics
+):
+    basis = make_basis(row=2)
+    surface = make_surface(basis, bn_statistics)
+    evaluate_grid(surface, basis, 3, 1.0, log)
+    np.testing.assert_array_equal(surface.network.buffers, run["buffers"][2])
+
+
+def test_batch_loss_depends_on_theta_and_the_data_alone(make_surface, make_basis):
+    basis = make_basis()
+    surface = make_surface(basis, "batch")
+    centre = torch.from_numpy(basis.centre)
+    before = surface.evaluate(centre)
+    surface.set_buffers(np.full(surface.network.buffers.shape, 7.0, np.float32))
+    assert surface.evaluate(centre) == before
+
+
+def test_evaluation_images_are_fixed_by_their_seed(make_surface, make_basis):
+    basis = make_basis()
+    centre = torch.from_numpy(basis.centre)
+    found = [make_surface(basis, "batch", seed=seed).evaluate(centre)[0] for seed in (2, 2, 3)]
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize("bn_statistics", STATISTICS)
+def test_loss_that_is_not_finite_is_recorded_as_infinite(make_surface, make_basis, bn_statistics):
+    basis = make_basis()
+    surface = make_surface(basis, bn_statistics)
+    for value in (np.nan, np.inf, 3e38):
+        theta = torch.from_numpy(basis.centre * np.float32(value))
+        assert surface.evaluate(theta)[0] == math.inf
+
+
+def test_grid_goes_on_beyond_points_that_are_not_finite(make_surface, make_basis, log):
+    basis = make_basis()
+    grid = evaluate_grid(make_surface(basis, "centre"), basis, 3, 1e38, log)
+    assert np.isfinite(grid.loss[1, 1])
+    assert np.isinf(np.delete(grid.loss.ravel(), 4)).all()
+
+
+def test_running_statistics_of_the_untrained_network_are_refused(make_surface, make_basis):
+    basis = make_basis(row=0)
+    with pytest.raises(LossmapError, match=r"tiny\.h5: bn_statistics is 'centre', but .*untrained"):
+        make_surface(basis, "centre")
+    for allowed in ("batch", "recalibrate"):
+        make_surface(basis, allowed)
+
+
+def test_basis_of_another_network_is_refused(make_surface, make_basis):
+    basis = make_basis()
+    short = Basis(**vars(basis) | {"centre": basis.centre[:-1]})
+    with pytest.raises(LossmapError, match="has 4429 parameters, but the basis has 4428; rebuild"):
+        make_surface(short, "batch")
+
+
+def test_centre_epoch_without_a_snapshot_is_refused(make_surface, make_basis):
+    absent = Basis(**vars(make_basis()) | {"centre_epoch": 17})
+    with pytest.raises(LossmapError, match=r"no snapshot at epoch 17; epochs kept: 0, 1, 2, 3$"):
+        make_surface(absent, "batch")
+
+
+@pytest.mark.parametrize(("resolution", "extent"), [(3, 1.0), (51, 1.0), (51, 0.3), (7, 2.5)])
+def test_positions_are_symmetric_and_hit_zero_and_the_ends(resolution, extent):
+    found = spread_positions(resolution, extent)
+    assert len(found) == resolution
+    assert found[resolution // 2] == 0.0
+    np.testing.assert_array_equal(found, -found[::-1])
+    np.testing.assert_allclose(found, np.linspace(-extent, extent, resolution), atol=1e-15)
+
+
+def project_plainly(basis, plane: int, theta, reading: str) -> np.ndarray:
+    """Return w̃ of ding2023 Eq. 4 in float64, by least squares or as printed."""
+    plane_directions = basis.scaled_directions(plane).astype(np.float64)
+    centre = basis.centre.astype(np.float64)
+    offset = theta.astype(np.float64) - centre
+    if reading == "orthogonal":
+        coordinates = np.linalg.lstsq(plane_directions.T, offset, rcond=None)[0]
+    else:
+        lengths = np.linalg.norm(plane_directions, axis=1)
+        coordinates = plane_directions @ offset / lengths
+    return centre + coordinates @ plane_directions
+
+
+@pytest.mark.parametrize("method", ["pca", "fn"])
+@pytest.mark.parametrize("bn_statistics", STATISTICS)
+def test_projection_equals_a_plain_loop(
+    make_surface, make_basis, run, log, plain_loss, method, bn_statistics
+):
+    basis = make_basis(method, row=2)
+    surface = make_surface(basis, bn_statistics)
+    found = project_trajectory(surface, basis, run["thetas"], run["buffers"], log)
+    planes = {"pca": 1, "fn": 2}[method]
+    assert found.seeds.tolist() == {"pca": [-1], "fn": [4, 9]}[method]
+    np.testing.assert_array_equal(found.epochs, [0, 1, 2, 3])
+    snapshots = zip(run["thetas"], run["buffers"], strict=True)
+    own = np.array([plain_loss(t, b, bn_statistics)[0] for t, b in snapshots])
+    np.testing.assert_allclose(found.loss, own, rtol=1e-5)
+    for reading in ("orthogonal", "literal"):
+        projected = getattr(found, f"projected_loss_{reading}")
+        assert projected.shape == (planes, 4)
+        for plane in range(planes):
+            points = [project_plainly(basis, plane, t, reading) for t in run["thetas"]]
+            expected = [
+                plain_loss(point.astype(np.float32), run["buffers"][2], bn_statistics)[0]
+                for point in points
+            ]
+            np.testing.assert_allclose(projected[plane], expected, rtol=2e-3)
+            error = sum(
+                math.log(a / b) ** 2 for a, b in zip(own, projected[plane], strict=True)
+            ) / len(own)
+            measured = getattr(found, f"fitting_error_{reading}")[plane]
+            assert measured == pytest.approx(error, rel=1e-4)
+            assert getattr(found, f"non_finite_{reading}")[plane] == 0
+
+
+def test_snapshots_keep_their_own_running_statistics_under_centre(
+    make_surface, make_basis, run, log, plain_loss
+):
+    basis = make_basis()
+    surface = make_surface(basis, "centre")
+    found = project_trajectory(surface, basis, run["thetas"], run["buffers"], log)
+    theta, own, last = run["thetas"][1], run["buffers"][1], run["buffers"][-1]
+    assert found.loss[1] == pytest.approx(plain_loss(theta, own, "centre")[0], rel=1e-5)
+    assert found.loss[1] != pytest.approx(plain_loss(theta, last, "centre")[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("bn_statistics", ["batch", "centre"])
+def test_centre_projects_onto_itself(make_surface, make_basis, run, log, bn_statistics):
+    basis = make_basis("fn", row=2)
+    surface = make_surface(basis, bn_statistics)
+    found = project_trajectory(surface, basis, run["thetas"], run["buffers"], log)
+    np.testing.assert_allclose(found.projected_loss_orthogonal[:, 2], found.loss[2], rtol=1e-6)
+
+
+def test_terms_that_are_not_finite_are_counted(make_surface, make_basis, run, log):
+    basis = make_basis()
+    surface = make_surface(basis, "batch")
+    run["thetas"][1] = np.nan
+    found = project_trajectory(surface, basis, run["thetas"], run["buffers"], log)
+    assert found.loss[1] == math.inf
+    assert found.non_finite_orthogonal.tolist() == found.non_finite_literal.tolist() == [1]
+    assert found.fitting_error_orthogonal.tolist() == [math.inf]
+
+
+DROPOUT = """
+from torch import nn
+
+def dropping(*, classes, channels, width):
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64 * channels, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, classes),
+    )
+"""
+
+
+def test_recalibration_draws_nothing(tmp_path, dataset, monkeypatch):
+    (tmp_path / "dropping_surface.py").write_text(DROPOUT)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = {"factory": "dropping_surface:dropping", "width": 1.0, "seed": 0}
+    network |= {"classes": 3, "channels": 3}
+    surface = Surface(dataset, network, EVALUATION, "recalibrate", "cpu")
+    theta = surface.network.theta.clone()
+    assert surface.evaluate(theta) == surface.evaluate(theta)

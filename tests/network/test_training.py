@@ -1,0 +1,265 @@
+"""A run learns as a plain PyTorch loop does, and records what it learned exactly."""
+
+import logging
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from lossmap.artifacts.store import Provenance, canonical_json
+from lossmap.artifacts.trajectory import load_history, load_layouts, open_trajectory
+from lossmap.errors import LossmapError
+from lossmap.network.factory import build_network
+from lossmap.network.images import draw_epoch, move_images, take_batch
+from lossmap.network.training import Run, evaluate_accuracy, learning_rate, train_epoch, train_run
+
+
+def plain_network(spec) -> nn.Module:
+    return build_network(**spec["network"], classes=3, channels=3)
+
+
+def plain_optimizer(network, spec) -> torch.optim.Optimizer:
+    options = {name: value for name, value in spec["optimizer"].items() if name != "name"}
+    return torch.optim.SGD(network.parameters(), **options)
+
+
+def parameters_of(network) -> torch.Tensor:
+    return nn.utils.parameters_to_vector(network.parameters()).detach()
+
+
+def buffers_of(network) -> torch.Tensor:
+    floating = [b.reshape(-1) for _, b in network.named_buffers() if b.is_floating_point()]
+    return torch.cat(floating)
+
+
+def train_plainly(network, optimizer, images, spec, epoch: int) -> list[float]:
+    """Train one epoch on the batches that the run sees."""
+    plan = draw_epoch(images, spec["seed"], epoch, spec["augmentation"]["flip"])
+    losses = []
+    network.train()
+    for start in range(0, len(images), spec["batch_size"]):
+        inputs, labels = take_batch(images, plan, slice(start, start + spec["batch_size"]))
+        optimizer.zero_grad()
+        loss = cross_entropy(network(inputs), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def train(folder: Path, dataset, spec, log, name: str = "tiny") -> Path:
+    artifact = folder / "trajectory" / f"{name}.h5"
+    provenance = Provenance(canonical_json(spec), "c0de", {})
+    train_run(dataset, spec, "cpu", artifact, provenance, log)
+    return artifact
+
+
+def test_epochs_equal_a_plain_loop(dataset, spec):
+    spec["schedule"] = {"name": "steps", "milestones": [1], "factor": 0.5}
+    run = Run(dataset, spec, "cpu")
+    plain = plain_network(spec)
+    optimizer = plain_optimizer(plain, spec)
+    for epoch, lr in enumerate((0.1, 0.05)):
+        optimizer.param_groups[0]["lr"] = lr
+        expected = train_plainly(plain, optimizer, run.images, spec, epoch)
+        found = train_epoch(run.network, run.images, run.optimizer, spec, epoch)
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+    torch.testing.assert_close(run.network.theta, parameters_of(plain), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(run.network.buffers, buffers_of(plain), rtol=1e-3, atol=1e-4)
+
+
+def test_last_batch_holds_the_rest_of_the_images(dataset, spec):
+    run = Run(dataset, spec, "cpu")
+    run.advance()
+    assert len(run.iteration_loss) == 3  # 12 + 12 + 6 images
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ({"name": "constant"}, [0.8] * 6),
+        (
+            {"name": "steps", "milestones": [2, 5], "factor": 0.5},
+            [0.8, 0.8, 0.4, 0.4, 0.4, 0.2],
+        ),
+        ({"name": "steps", "milestones": [], "factor": 0.1}, [0.8] * 6),
+    ],
+)
+def test_schedule_falls_at_its_milestones(schedule, expected):
+    assert [learning_rate(schedule, 0.8, epoch) for epoch in range(6)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rows", [None, np.array([4, 0, 9])])
+@pytest.mark.parametrize("statistics", ["running", "batch"])
+def test_measured_loss_and_accuracy_equal_a_plain_evaluation(dataset, spec, rows, statistics):
+    run = Run(dataset, spec, "cpu")
+    run.advance()
+    plain = plain_network(spec)
+    plain.load_state_dict(run.network.module.state_dict())
+    plain.train(statistics == "batch")
+    images = move_images(dataset, "test", "cpu")
+    chosen = range(10) if rows is None else rows.tolist()
+    with torch.no_grad():
+        logits = plain(images.normalise(images.pixels[list(chosen)]))
+    labels = torch.from_numpy(dataset.test_labels[list(chosen)])
+    buffers = run.network.buffers.clone()
+    loss, accuracy = evaluate_accuracy(run.network, images, rows, statistics)
+    assert loss == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-5)
+    assert accuracy == pytest.approx((logits.argmax(1) == labels).double().mean().item())
+    assert torch.equal(run.network.buffers, buffers)
+
+
+def test_first_snapshot_is_the_initialisation(tmp_path, dataset, spec, log):
+    plain = plain_network(spec)
+    with open_trajectory(train(tmp_path, dataset, spec, log)) as run:
+        np.testing.assert_array_equal(run["thetas"][0], parameters_of(plain))
+        np.testing.assert_array_equal(run["buffers"][0], buffers_of(plain))
+        assert run["steps"][0] == run["epochs"][0] == 0
+
+
+def test_artifact_records_every_snapshot(tmp_path, dataset, spec, log):
+    artifact = train(tmp_path, dataset, spec, log)
+    run = Run(dataset, spec, "cpu")
+    history = load_history(artifact)
+    with open_trajectory(artifact) as file:
+        thetas, buffers = file["thetas"][()], file["buffers"][()]
+    np.testing.assert_array_equal(history.epochs, [0, 1, 2, 3])
+    np.testing.assert_array_equal(history.steps, [0, 3, 6, 9])
+    np.testing.assert_allclose(
+        history.theta_norm, np.linalg.norm(thetas.astype(np.float64), axis=1), rtol=1e-12
+    )
+    for epoch in range(3):
+        run.advance()
+        np.testing.assert_array_equal(thetas[epoch + 1], run.network.theta)
+        np.testing.assert_array_equal(buffers[epoch + 1], run.network.buffers)
+    np.testing.assert_array_equal(history.iteration_loss, run.iteration_loss)
+    loss, accuracy = evaluate_accuracy(run.network, run.measures.test, None, "running")
+    assert (history.test_loss[-1], history.test_accuracy[-1]) == (loss, accuracy)
+    assert load_layouts(artifact) == (run.network.layout, run.network.buffer_layout)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "every", "expected"),
+    [(4, 2, [0, 2, 4]), (5, 2, [0, 2, 4, 5]), (2, 9, [0, 2]), (0, 1, [0])],
+)
+def test_snapshots_are_taken_every_few_epochs_and_at_the_end(
+    tmp_path, dataset, spec, log, epochs, every, expected
+):
+    history = load_history(
+        train(tmp_path, dataset, spec | {"epochs": epochs, "snapshot_every": every}, log)
+    )
+    np.testing.assert_array_equal(history.epochs, expected)
+    np.testing.assert_array_equal(history.steps, 3 * np.array(expected))
+    assert len(history.iteration_loss) == 3 * epochs
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_same_recipe_gives_the_same_bytes(tmp_path, dataset, spec, log, optimizer):
+    if optimizer == "adam":
+        spec["optimizer"] = {"name": "adam", "lr": 0.01, "weight_decay": 0.0}
+    first, again = (
+        train(tmp_path / folder, dataset, spec, log).read_bytes() for folder in ("a", "b")
+    )
+    assert first == again
+
+
+def test_other_seeds_give_other_runs(tmp_path, dataset, spec, log):
+    found = []
+    for name, change in {"a": {}, "b": {"seed": 6}}.items():
+        with h5py.File(train(tmp_path, dataset, spec | change, log, name)) as file:
+            found.append(file["thetas"][()])
+    np.testing.assert_array_equal(found[0][0], found[1][0])  # the network has its own seed
+    assert not np.array_equal(found[0][1], found[1][1])
+
+
+def test_training_lowers_the_loss(tmp_path, dataset, spec, log):
+    spec |= {"epochs": 8, "augmentation": {"flip": False, "crop_padding": 0}}
+    history = load_history(train(tmp_path, dataset, spec, log))
+    assert history.iteration_loss[-3:].mean() < 0.8 * history.iteration_loss[:3].mean()
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock")
+
+
+def test_finished_run_leaves_nothing_but_its_artifact(tmp_path, dataset, spec, log):
+    train(tmp_path, dataset, spec, log)
+    assert files_below(tmp_path) == ["tiny.h5"]
+
+
+@pytest.mark.parametrize("lr", [1e30, 1e19])
+def test_divergence_names_run_epoch_and_step_and_writes_no_artifact(
+    tmp_path, dataset, spec, log, lr
+):
+    spec["optimizer"] = spec["optimizer"] | {"lr": lr}
+    run = Run(dataset, spec, "cpu")
+    plain = plain_network(spec)
+    optimizer = plain_optimizer(plain, spec)
+    losses = np.concatenate(
+        [train_plainly(plain, optimizer, run.images, spec, epoch) for epoch in range(3)]
+    )
+    step = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
+    where = f"in epoch {(step - 1) // 3 + 1}, step {step};"
+    with pytest.raises(LossmapError, match=r"^training of 'tiny' diverged: loss is ") as caught:
+        train(tmp_path, dataset, spec, log)
+    assert where in str(caught.value)
+    assert "lower optimizer.lr" in str(caught.value)
+    assert not list((tmp_path / "trajectory").glob("*"))
+
+
+def test_diverged_run_lets_go_of_its_resume_point(tmp_path, dataset, spec, log):
+    spec["optimizer"] = spec["optimizer"] | {"lr": 1e30}
+    errors = []  # kept: an error that lives holds the frames it came through
+    for _ in range(2):
+        with pytest.raises(LossmapError, match="diverged") as caught:
+            train(tmp_path, dataset, spec, log)
+        errors.append(caught.value)
+    assert str(errors[0]) == str(errors[1])
+
+
+def test_divergence_in_the_last_update_is_an_error_too(tmp_path, dataset, spec, log):
+    spec |= {"epochs": 1, "batch_size": 30}
+    spec["optimizer"] = spec["optimizer"] | {"lr": 1e38, "weight_decay": 1e3}
+    with pytest.raises(LossmapError, match="training of 'tiny' diverged"):
+        train(tmp_path, dataset, spec, log)
+
+
+def test_more_measured_images_than_there_are_names_the_number(dataset, spec):
+    spec["metrics"] = {"images": 31}
+    with pytest.raises(LossmapError, match=r"metrics.images: 31, but .* 30 training images"):
+        Run(dataset, spec, "cpu")
+
+
+def test_every_epoch_is_a_line_for_people(tmp_path, dataset, spec, log, caplog):
+    with caplog.at_level(logging.INFO):
+        train(tmp_path, dataset, spec, log)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3
+    assert lines[1].startswith("tiny epoch 2/3  loss ")
+    assert lines[2].endswith(" images/s  0:00 left")
+
+
+DROPOUT = """
+from torch import nn
+
+def dropping(*, classes, channels, width):
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64 * channels, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(8, classes),
+    )
+"""
+
+
+def test_network_with_dropout_trains_to_the_same_bytes(tmp_path, dataset, spec, log, monkeypatch):
+    (tmp_path / "dropping_net.py").write_text(DROPOUT)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec["network"] = spec["network"] | {"factory": "dropping_net:dropping"}
+    first, again = (
+        train(tmp_path / folder, dataset, spec, log).read_bytes() for folder in ("a", "b")
+    )
+    assert first == again

@@ -1,0 +1,63 @@
+"""How fast this device trains and evaluates, measured in seconds: for `estimate` alone."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from lossmap.network.flops import count_forward_macs
+from lossmap.network.parameters import create_network
+
+BACKWARD_AND_FORWARD = 3
+"""A training step counts as three forward passes."""
+
+
+def measure_throughput(
+    network: dict, batch: int, device: str, seconds: float = 3.0
+) -> dict[str, float]:
+    """Return sustained operations per second of training and of evaluation.
+
+    One multiply-add is two operations; only convolutions and linear layers are counted.
+
+    Parameters
+    ----------
+    network : ``factory``, ``width``, ``classes``, ``channels``, ``seed``
+    batch : images per step, 32 x 32
+    device : ``cpu`` or ``cuda``
+    seconds : how long each of the two is measured
+    """
+    net = create_network(network, device)
+    inputs = torch.randn(batch, 32, 32, network["channels"], device=device).permute(0, 3, 1, 2)
+    labels = torch.arange(batch, device=device) % network["classes"]
+    flops = 2.0 * batch * count_forward_macs(net.module, (network["channels"], 32, 32))
+
+    def train() -> None:
+        net.module.train()
+        cross_entropy(net.module(inputs), labels).backward()
+
+    @torch.no_grad()
+    def evaluate() -> None:
+        net.module.eval()
+        net.module(inputs)
+
+    return {
+        "training": BACKWARD_AND_FORWARD * flops / _seconds_per_call(train, device, seconds),
+        "evaluation": flops / _seconds_per_call(evaluate, device, seconds),
+    }
+
+
+def _seconds_per_call(call: Callable[[], None], device: str, seconds: float) -> float:
+    call()
+    _wait(device)
+    started, calls = time.perf_counter(), 0
+    while calls < 2 or time.perf_counter() - started < seconds:
+        call()
+        calls += 1
+        _wait(device)
+    return (time.perf_counter() - started) / calls
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
