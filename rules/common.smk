@@ -1,9 +1,8 @@
 # Helpers that the rules share; no rule. The thinking is in workflow_scripts/lossmap/workflow.
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
@@ -15,12 +14,21 @@ from lossmap.workflow import specs
 from lossmap.workflow.codehash import hash_code
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.costs import measure_cost, time_limit
+from lossmap.workflow.estimate import estimate_spec
 from lossmap.workflow.specs import all_targets, closure, named_targets
 
-try:
+
+@contextmanager
+def one_line():
+    """End with the message of an expected error alone; Snakemake adds its frames to exceptions."""
+    try:
+        yield
+    except LossmapError as error:
+        sys.exit(f"error: {error}")
+
+
+with one_line():
     config = load_configuration(ROOT / "config", config)
-except LossmapError as error:
-    raise WorkflowError(str(error)) from None
 
 RESULTS = f"results/{config['scale']}"
 GPUS = list_visible_gpus()
@@ -32,7 +40,7 @@ SEARCH = (
 )
 
 # Snakemake counts `gpu` but knows no devices: without a limit it would start every GPU job at once.
-if GPUS and not workflow.remote_exec:
+if GPUS and workflow.local_exec and not workflow.remote_exec:
     workflow.global_resources.setdefault("gpu", len(GPUS) * config["jobs_per_gpu"])
 
 
@@ -75,16 +83,18 @@ def spec(make):
 
 
 def code(script, stage=None):
-    """Return a params function: the hash of the code that a rule can reach.
+    """Return the hash of the code that a rule can reach, or a params function for it.
 
-    The network of a run is found by its name at run time, so it is named here.
+    The network of a run is found by its name at run time, so it is named here. All are hashed at
+    once: a factory whose module is missing is an error before any job starts.
     """
     path = ROOT / "workflow_scripts" / script
-    if stage is None:
-        return hash_code(path, (), SEARCH)
-    return lambda wildcards: hash_code(
-        path, (specs.factory_of(config, specs.run_of(config, stage, wildcards.name)),), SEARCH
-    )
+    with one_line():
+        if stage is None:
+            return hash_code(path, (), SEARCH)
+        factories = {run: specs.factory_of(config, run) for run in config["runs"]}
+        hashes = {factory: hash_code(path, (factory,), SEARCH) for factory in factories.values()}
+    return lambda wildcards: hashes[factories[specs.run_of(config, stage, wildcards.name)]]
 
 
 def threads_of(stage):

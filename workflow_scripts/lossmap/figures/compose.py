@@ -139,7 +139,10 @@ def _read_options(spec: Mapping[str, Any]) -> dict[str, Any]:
     options = OPTIONS | dict(given)
     for name in ("colormap", "trajectory_colormap"):
         if options[name] not in mpl.colormaps:
-            raise LossmapError(f"{spec['figure']}: matplotlib has no {name} '{options[name]}'")
+            raise LossmapError(
+                f"{spec['figure']}: matplotlib has no {name} '{options[name]}'; correct it under "
+                "style or in the figure's options"
+            )
     return options
 
 

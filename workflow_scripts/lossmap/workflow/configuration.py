@@ -4,16 +4,26 @@ Everything that can be wrong with a configuration is found here, before any job 
 """
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
 
 from lossmap.errors import LossmapError
 
 REGISTRIES = ("defaults.yaml", "ding2023.yaml")
+RULES = (
+    *("all", "figures", "tables", "claims", "estimate", "audit", "report", "ledger"),
+    *("dataset", "trajectory", "basis", "grid", "projection", "figure", "table"),
+)
+"""Names that no paper may have: a paper is a target like these."""
+CIFAR_FILES = {"cifar10": "cifar10.h5", "cifar100": "cifar100.h5"}
+MIN_SNAPSHOTS = 3
+"""Fewer do not span a plane."""
 
 
 def load_configuration(folder: Path, given: Mapping) -> dict:
@@ -42,18 +52,33 @@ def load_configuration(folder: Path, given: Mapping) -> dict:
     return merged
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML in which a key that is given twice is an error, where plain YAML keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"key '{key.value}' is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
-        raise LossmapError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LossmapError(f"{path}: cannot be read ({error.strerror}); restore it") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, no such date
         where = " ".join(str(error).split())
-        raise LossmapError(f"{path}: not valid YAML: {where}") from error
+        raise LossmapError(f"{path}: not valid YAML: {where}; correct the file") from error
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise LossmapError(f"{path}: expected keys and values, got {type(found).__name__}")
+        raise LossmapError(
+            f"{path}: expected keys and values, got a {type(found).__name__}; write 'key: value'"
+        )
     return found
 
 
@@ -87,40 +112,70 @@ def _suggest(value: object, known: Iterable[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
+def _is_finite(_: object, value: object) -> bool:
+    """Tell a number that has a place in canonical JSON."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_finite)
+_Validator = extend(Draft202012Validator, type_checker=_TYPES)
+
+
 def _check_schema(config: dict, schema: dict) -> None:
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=_depth)
+    errors = sorted(_Validator(schema).iter_errors(config), key=_depth)
     if errors:
-        raise LossmapError(f"configuration: {_explain(errors[0])}")
+        raise LossmapError(f"configuration: {_explain(errors[0], config)}")
 
 
 def _depth(error: ValidationError) -> tuple:
     return (len(error.absolute_path), [str(part) for part in error.absolute_path])
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, config: dict) -> str:
     where = ".".join(str(part) for part in error.absolute_path) or "top level"
     value, allowed = error.instance, error.validator_value
+    if "propertyNames" in error.absolute_schema_path:
+        where = f"{where}: the name"
     bounds = {"minimum": "at least", "exclusiveMinimum": "more than"}
     bounds |= {"maximum": "at most", "exclusiveMaximum": "less than"}
     kind = str(error.validator)
     if kind == "additionalProperties":
         text = _explain_unknown(where, value, list(error.schema["properties"]))
     elif kind == "required":
-        text = f"{where}: key '{next(key for key in allowed if key not in value)}' is missing"
+        missing = next(key for key in allowed if key not in value)
+        text = f"{where}: key '{missing}' is missing; add it"
     elif kind == "enum":
         text = f"{where} is {value!r}, allowed: {', '.join(str(each) for each in allowed)}"
     elif kind == "type":
         text = _explain_type(where, value, allowed)
-    elif kind == "pattern":
-        text = (
-            f"{where}: name {value!r} is not allowed; lower-case letters and digits joined by "
-            "hyphens (figures and tables: underscores; factories: module.path:function)"
-        )
+    elif kind == "not" and not allowed:
+        text = _explain_meaningless(error, where, config)
+    elif kind in ("pattern", "not"):
+        text = f"{where} is {value!r}, expected {error.schema['description']}"
     elif kind in bounds:
         text = f"{where} is {value!r}, expected {bounds[kind]} {allowed}"
+    elif kind in _LENGTHS:
+        text = f"{where} {_LENGTHS[kind].format(allowed)}"
     else:
         text = f"{where}: {error.message}"
     return text
+
+
+_LENGTHS = {
+    "minItems": "is too short, expected at least {} entries",
+    "maxItems": "is too long, expected at most {} entries",
+    "minLength": "is empty, expected text or null",
+    "maxLength": "is too long, expected at most {} characters",
+    "uniqueItems": "has an entry twice, expected different ones",
+}
+
+
+def _explain_meaningless(error: ValidationError, where: str, config: dict) -> str:
+    entry: object = config
+    for part in list(error.absolute_path)[:-1]:
+        entry = entry[part]
+    key = next(key for key in ("draw", "method") if key in entry)
+    return f"{where} means nothing with {key} '{entry[key]}'; remove it"
 
 
 def _explain_unknown(where: str, value: Mapping, known: list[str]) -> str:
@@ -133,7 +188,8 @@ def _explain_unknown(where: str, value: Mapping, known: list[str]) -> str:
 
 
 def _explain_type(where: str, value: object, allowed: str | list[str]) -> str:
-    kinds = allowed if isinstance(allowed, str) else " or ".join(allowed)
+    kinds = " or ".join([allowed] if isinstance(allowed, str) else allowed)
+    kinds = kinds.replace("object", "keys and values").replace("array", "a list")
     hint = ""
     if isinstance(value, str) and _is_number(value):
         hint = " (YAML reads 1e-3 as text; write 1.0e-3)"
@@ -151,7 +207,7 @@ def _is_number(text: str) -> bool:
 def moment_epoch(config: dict, run: str, moment: str | int, where: str) -> int:
     """Return the epoch of a moment of a run: a name from ``moments``, or an epoch itself.
 
-    A named moment is rounded to the nearest epoch of which a snapshot is kept.
+    A named moment is the nearest epoch of which a snapshot is kept, of two the earlier.
 
     Raises
     ------
@@ -163,14 +219,20 @@ def moment_epoch(config: dict, run: str, moment: str | int, where: str) -> int:
     if isinstance(moment, str):
         if moment not in config["moments"]:
             _unknown(where, moment, "moments", config["moments"])
-        share = config["moments"][moment]
-        return epochs if share == 1.0 else min(epochs, round(share * epochs / every) * every)
+        asked = config["moments"][moment] * epochs
+        return min(kept_epochs(recipe), key=lambda epoch: abs(epoch - asked))
     if not 0 <= moment <= epochs or (moment % every and moment != epochs):
         raise LossmapError(
-            f"configuration: {where} is epoch {moment}, but run '{run}' keeps every {every}. epoch "
-            f"from 0 to {epochs}"
+            f"configuration: {where} is epoch {moment}, but run '{run}' keeps a snapshot every "
+            f"{every} epochs from 0 to {epochs}; choose one of these"
         )
     return moment
+
+
+def kept_epochs(recipe: dict) -> list[int]:
+    """Return the epochs at which a run keeps a snapshot: every so many, and the last."""
+    epochs = recipe["epochs"]
+    return sorted({*range(0, epochs, recipe["snapshot_every"]), epochs})
 
 
 def run_recipe(config: dict, run: str) -> dict:
@@ -204,39 +266,62 @@ def _check_runs(config: dict) -> None:
 
 
 def _check_recipe(name: str, recipe: dict) -> None:
-    epochs = recipe["epochs"]
-    late = [m for m in recipe["schedule"]["milestones"] if m >= epochs]
-    if late:
+    epochs, schedule, optimizer = recipe["epochs"], recipe["schedule"], recipe["optimizer"]
+    late = [m for m in schedule["milestones"] if m >= epochs]
+    if schedule["name"] == "steps" and (late or not schedule["milestones"]):
         raise LossmapError(
-            f"configuration: runs.{name}: schedule.milestones has {late[0]}, but the run ends "
-            f"after {epochs} epochs"
+            f"configuration: runs.{name}: schedule.milestones is {schedule['milestones']}, but "
+            f"'steps' of a run of {epochs} epochs needs epochs from 1 to {epochs - 1}"
         )
     if recipe["snapshot_every"] > epochs:
         raise LossmapError(
             f"configuration: runs.{name}: snapshot_every is {recipe['snapshot_every']}, more than "
             f"the run's {epochs} epochs"
         )
-    if recipe["optimizer"]["nesterov"] and recipe["optimizer"]["momentum"] == 0:
+    if optimizer["name"] == "sgd" and optimizer["nesterov"] and optimizer["momentum"] == 0:
         raise LossmapError(
             f"configuration: runs.{name}: optimizer.nesterov is true, which needs momentum above 0"
         )
+
+
+def _check_last_batches(config: dict) -> None:
+    for name, run in config["runs"].items():
+        batch = run_recipe(config, name)["batch_size"]
+        train = config["datasets"][run["dataset"]].get("train")
+        if train and train % batch == 1:
+            raise LossmapError(
+                f"configuration: runs.{name}: batch_size is {batch} for {train} images, whose last "
+                "batch holds 1, too few for batch norm; choose another batch_size"
+            )
+
+
+def _check_datasets(config: dict) -> None:
+    for name, dataset in config["datasets"].items():
+        if dataset["source"] == "hdf5" and not Path(dataset["file"]).is_file():
+            raise LossmapError(
+                f"configuration: datasets.{name}.file: no such file '{dataset['file']}'; correct "
+                "the path or put the file there"
+            )
+        if dataset["source"] in CIFAR_FILES and not Path(config["data_dir"] or ".").is_dir():
+            raise LossmapError(
+                f"configuration: data_dir: no such folder '{config['data_dir']}', but datasets."
+                f"{name} is read from it; correct the path, or null to download"
+            )
 
 
 def _check_bases(config: dict) -> None:
     for name, basis in config["bases"].items():
         _require(config, "runs", basis["run"], f"bases.{name}.run")
         moment_epoch(config, basis["run"], basis["centre"], f"bases.{name}.centre")
-        foreign = {"pca": ("seeds", "ignore"), "fn": ("window",)}[basis["method"]]
-        for key in foreign:
-            if key in basis:
-                raise LossmapError(
-                    f"configuration: bases.{name}.{key} has no meaning for method "
-                    f"'{basis['method']}'; remove it"
-                )
-        window = basis.get("window")
-        if window and window[0] >= window[1]:
+        recipe = run_recipe(config, basis["run"])
+        first, last = basis.get("window") or (0, recipe["epochs"])
+        count = sum(first <= epoch <= last for epoch in kept_epochs(recipe))
+        if count < MIN_SNAPSHOTS or last > recipe["epochs"]:
             raise LossmapError(
-                f"configuration: bases.{name}.window is {window}, expected [first, last] epoch"
+                f"configuration: bases.{name}: the window from epoch {first} to {last} holds "
+                f"{count} snapshots, expected at least {MIN_SNAPSHOTS} within 0 to "
+                f"{recipe['epochs']}; run '{basis['run']}' has snapshot_every "
+                f"{recipe['snapshot_every']}"
             )
 
 
@@ -245,21 +330,19 @@ def _check_landscapes(config: dict) -> None:
         for name, entry in config[registry].items():
             where = f"{registry}.{name}"
             _require(config, "bases", entry["basis"], f"{where}.basis")
-            statistics = entry.get("bn_statistics", config["bn_statistics"])
             basis = config["bases"][entry["basis"]]
             epoch = moment_epoch(config, basis["run"], basis["centre"], f"bases.{entry['basis']}")
-            if statistics == "centre" and epoch == 0:
+            if epoch == 0 and statistics_of(config, entry) == "centre":
+                key = f"{where}.bn_statistics" if "bn_statistics" in entry else "bn_statistics"
                 raise LossmapError(
-                    f"configuration: {where}.bn_statistics is 'centre', but the centre is the "
-                    "untrained network, whose running statistics mean nothing; use 'batch' or "
-                    "'recalibrate'"
+                    f"configuration: {key} is 'centre', but the centre of {where} is the untrained "
+                    "network, whose running statistics mean nothing; use 'batch' or 'recalibrate'"
                 )
-            resolution = entry.get("resolution", config["grid"]["resolution"])
-            if resolution % 2 == 0:
-                raise LossmapError(
-                    f"configuration: {where}: resolution is {resolution}, expected an odd number, "
-                    "so that the centre is a grid point"
-                )
+
+
+def statistics_of(config: dict, entry: dict) -> str:
+    """Return the batch-norm statistics of a grid or projection."""
+    return entry.get("bn_statistics", config["bn_statistics"])
 
 
 def _check_evaluation(config: dict) -> None:
@@ -267,7 +350,7 @@ def _check_evaluation(config: dict) -> None:
     if images % batch == 1 or batch > images:
         raise LossmapError(
             f"configuration: evaluation.batch is {batch} for {images} images; every batch needs at "
-            "least 2 images, choose a batch that divides evaluation.images"
+            "least 2 images: choose a batch that divides evaluation.images"
         )
     for name, dataset in config["datasets"].items():
         train = dataset.get("train")
@@ -275,7 +358,7 @@ def _check_evaluation(config: dict) -> None:
             if train is not None and config[key]["images"] > train:
                 raise LossmapError(
                     f"configuration: {key}.images is {config[key]['images']}, but datasets.{name} "
-                    f"has {train} training images"
+                    f"has {train} training images; lower the one or raise the other"
                 )
 
 
@@ -290,16 +373,32 @@ def _check_figures(config: dict) -> None:
             ):
                 if key in panel:
                     _require(config, registry, panel[key], f"{where}.{key}")
-            _check_same_basis(config, panel, where)
+            _check_projection(config, panel, where)
             for moment in panel.get("moments", []):
                 moment_epoch(config, panel["run"], moment, f"{where}.moments")
-        if name in config["tables"]:
+    _check_targets(config)
+
+
+def _check_targets(config: dict) -> None:
+    for name in [*config["figures"], *config["tables"]]:
+        if name in config["figures"] and name in config["tables"]:
             raise LossmapError(f"configuration: '{name}' is a figure and a table; rename one")
+        paper = name.partition("_")[0]
+        if paper in RULES:
+            raise LossmapError(
+                f"configuration: '{name}' gives its paper the name '{paper}', which is a rule; "
+                "choose another word before the first underscore"
+            )
 
 
-def _check_same_basis(config: dict, panel: dict, where: str) -> None:
-    if "projection" not in panel or "grid" not in panel:
+def _check_projection(config: dict, panel: dict, where: str) -> None:
+    if "projection" not in panel:
         return
+    if not panel.get("trajectory") and "converged" not in panel.get("marks", ()):
+        raise LossmapError(
+            f"configuration: {where}.projection is '{panel['projection']}', but nothing of it is "
+            "drawn; add 'trajectory: true' or the mark 'converged', or remove it"
+        )
     drawn, projected = config["grids"][panel["grid"]], config["projections"][panel["projection"]]
     if drawn["basis"] != projected["basis"]:
         raise LossmapError(
@@ -316,6 +415,19 @@ def _check_tables(config: dict) -> None:
                 for method, projection in pair.items():
                     where = f"tables.{name}.columns.{number}.projections.{statistics}.{method}"
                     _require(config, "projections", projection, where)
+                    _check_cell(config, projection, statistics, method, where)
+
+
+def _check_cell(config: dict, name: str, statistics: str, method: str, where: str) -> None:
+    """Refuse a number that would stand in the wrong cell of a table."""
+    entry = config["projections"][name]
+    found = config["bases"][entry["basis"]]["method"], statistics_of(config, entry)
+    if found != (method, statistics):
+        raise LossmapError(
+            f"configuration: {where} is '{name}', whose method is '{found[0]}' and bn_statistics "
+            f"'{found[1]}', expected '{method}' and '{statistics}'; name another projection, or "
+            f"set projections.{name}.bn_statistics"
+        )
 
 
 CLAIM_SOURCES = {"grids": "grids", "tables": "tables", "bases": "bases", "fn_bases": "bases"}
@@ -329,7 +441,9 @@ def _check_claims(config: dict) -> None:
 
 
 _CHECKS = (
+    _check_datasets,
     _check_runs,
+    _check_last_batches,
     _check_bases,
     _check_landscapes,
     _check_evaluation,

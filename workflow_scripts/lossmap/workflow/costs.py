@@ -6,12 +6,13 @@ those of the full-width network in the configuration, scaled by the square of th
 
 from dataclasses import dataclass
 
-from lossmap.workflow.configuration import run_recipe
+from lossmap.workflow.configuration import kept_epochs, run_recipe, statistics_of
 from lossmap.workflow.specs import network_spec, run_of
 
 UNKNOWN = {"parameters": 10_000_000, "macs": 500_000_000}
 """Assumed of a network that says nothing of its size."""
-FULL_SIZES = {"digits": (1300, 440), "hdf5": (50000, 10000)}
+DIGITS_PER_CLASS, CIFAR_SIZES = (130, 44), (50000, 10000)
+"""Training and test images where all are used; a user's own file counts as CIFAR."""
 BASE_MB, TORCH_MB = 500, 1500
 TRAINING_PASSES = 3
 """A training step costs about three forward passes: forward, and twice as much backward."""
@@ -45,7 +46,9 @@ def network_size(config: dict, run: str) -> tuple[int, float]:
 def image_counts(config: dict, dataset: str) -> tuple[int, int]:
     """Return how many training and test images a data set has, at most."""
     entry = config["datasets"][dataset]
-    full = FULL_SIZES.get(entry["source"], (50000, 10000))
+    full = CIFAR_SIZES
+    if entry["source"] == "digits":
+        full = tuple(entry["classes"] * count for count in DIGITS_PER_CLASS)
     return entry.get("train") or full[0], entry.get("test") or full[1]
 
 
@@ -64,7 +67,7 @@ def _network_cost(config: dict, stage: str, name: str) -> Cost:
     recipe = run_recipe(config, run)
     parameters, macs = network_size(config, run)
     train, test = image_counts(config, config["runs"][run]["dataset"])
-    snapshots = recipe["epochs"] // recipe["snapshot_every"] + 1
+    snapshots = len(kept_epochs(recipe))
     theta_mb, images_mb = 4 * parameters / 2**20, 4 * 3072 * (train + test) / 2**20
     batch_mb = 64 * macs / 1e6 * recipe["batch_size"] / 1000
     if stage == "trajectory":
@@ -78,13 +81,13 @@ def _network_cost(config: dict, stage: str, name: str) -> Cost:
         memory = BASE_MB + block_mb + (4 * axes + 2) * theta_mb
         return Cost(2.0 * snapshots**2 * parameters, int(memory), (axes + 1) * theta_mb)
     points = _evaluated_points(config, stage, name, snapshots)
-    memory = BASE_MB + TORCH_MB + 12 * theta_mb + images_mb + batch_mb
+    memory = BASE_MB + TORCH_MB + 12 * theta_mb + images_mb + batch_mb / 4
     return Cost(points * config["evaluation"]["images"] * macs, int(memory), 1.0)
 
 
 def _evaluated_points(config: dict, stage: str, name: str, snapshots: int) -> int:
     entry = config[f"{stage}s"][name]
-    passes = 2 if entry.get("bn_statistics", config["bn_statistics"]) == "recalibrate" else 1
+    passes = 2 if statistics_of(config, entry) == "recalibrate" else 1
     if stage == "grid":
         return passes * entry.get("resolution", config["grid"]["resolution"]) ** 2
     planes = len(config["bases"][entry["basis"]].get("seeds", [0]))

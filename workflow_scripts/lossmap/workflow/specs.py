@@ -6,10 +6,13 @@ left to be filled in by the job. Upstream artifacts enter by their content, not 
 
 from pathlib import Path
 
-from lossmap.errors import LossmapError
-from lossmap.workflow.configuration import CLAIM_SOURCES, moment_epoch, run_recipe
-
-CIFAR_FILES = {"cifar10": "cifar10.h5", "cifar100": "cifar100.h5"}
+from lossmap.workflow.configuration import (
+    CIFAR_FILES,
+    CLAIM_SOURCES,
+    moment_epoch,
+    run_recipe,
+    statistics_of,
+)
 
 
 def dataset_file(config: dict, name: str) -> Path | None:
@@ -19,10 +22,7 @@ def dataset_file(config: dict, name: str) -> Path | None:
     """
     entry = config["datasets"][name]
     if entry["source"] == "hdf5":
-        path = Path(entry["file"])
-        if not path.is_file():
-            raise LossmapError(f"configuration: datasets.{name}.file: no such file '{path}'")
-        return path
+        return Path(entry["file"])
     if entry["source"] in CIFAR_FILES and config["data_dir"]:
         path = Path(config["data_dir"]) / CIFAR_FILES[entry["source"]]
         return path if path.is_file() else None
@@ -90,7 +90,7 @@ def grid_spec(config: dict, name: str) -> dict:
     return {
         "resolution": entry.get("resolution", config["grid"]["resolution"]),
         "extent": float(entry.get("extent", config["grid"]["extent"])),
-        "bn_statistics": entry.get("bn_statistics", config["bn_statistics"]),
+        "bn_statistics": statistics_of(config, entry),
         "evaluation": config["evaluation"],
     }
 
@@ -99,7 +99,7 @@ def projection_spec(config: dict, name: str) -> dict:
     """Return on what a trajectory and its projection are evaluated."""
     entry = config["projections"][name]
     return {
-        "bn_statistics": entry.get("bn_statistics", config["bn_statistics"]),
+        "bn_statistics": statistics_of(config, entry),
         "evaluation": config["evaluation"],
     }
 

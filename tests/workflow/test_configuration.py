@@ -1,0 +1,131 @@
+"""Four sources merged in a fixed order, checked, and resolved run by run."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lossmap.workflow.configuration import (
+    RULES,
+    kept_epochs,
+    load_configuration,
+    moment_epoch,
+    run_recipe,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "config"
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Give a copy of ``config/`` that a test may write to."""
+    return Path(shutil.copytree(CONFIG, tmp_path / "config"))
+
+
+def write_scale(folder: Path, **values: object) -> dict:
+    """Add the scale ``mine`` and return what the user gives to choose it."""
+    (folder / "scales" / "mine.yaml").write_text(yaml.safe_dump(values))
+    return {"scale": "mine"}
+
+
+@pytest.mark.parametrize("scale", ["demo", "desk", "paper"])
+def test_shipped_scales_load(scale):
+    assert load_configuration(CONFIG, {"scale": scale})["scale"] == scale
+
+
+def test_demo_is_the_scale_of_those_who_name_none():
+    assert load_configuration(CONFIG, {}) == load_configuration(CONFIG, {"scale": "demo"})
+
+
+def test_each_source_lies_over_the_one_before(folder):
+    grid = {"resolution": 5, "extent": 0.5}
+    given = write_scale(folder, grid=grid, datasets={"c10": {"train": 6000}})
+    config = load_configuration(folder, given | {"grid": {"resolution": 7}})
+    assert config["metrics"] == {"images": 5000}  # defaults
+    assert config["datasets"]["c10"]["source"] == "cifar10"  # registry
+    assert config["datasets"]["c10"]["train"] == 6000  # scale over registry
+    assert config["grid"] == {"resolution": 7, "extent": 0.5}  # scale over defaults, given over all
+
+
+def test_lists_replace_where_mappings_merge():
+    panels = [{"draw": "curve", "run": "c10-resnet20"}]
+    config = load_configuration(CONFIG, {"figures": {"ding2023_fig2": {"panels": panels}}})
+    assert config["figures"]["ding2023_fig2"] == {"columns": 2, "panels": panels}
+
+
+def test_a_users_run_and_figure_stand_beside_the_papers():
+    own = {
+        "runs": {"mine": {"dataset": "c10", "network": "resnet20", "recipe": "ding2023"}},
+        "figures": {"mine_fig1": {"columns": 1, "panels": [{"draw": "curve", "run": "mine"}]}},
+    }
+    config, papers = load_configuration(CONFIG, own), load_configuration(CONFIG, {})
+    assert config["runs"] == papers["runs"] | own["runs"]
+    assert config["figures"] == papers["figures"] | own["figures"]
+
+
+def test_loading_changes_nothing_that_was_given(folder):
+    given = write_scale(folder) | {"grid": {"resolution": 7}}
+    kept = {"scale": "mine", "grid": {"resolution": 7}}
+    config = load_configuration(folder, given)
+    config["grid"]["extent"] = 2.0
+    assert given == kept
+
+
+@pytest.mark.parametrize(
+    ("epochs", "every", "share", "expected"),
+    [
+        (100, 1, 0.2, 20),
+        (12, 1, 0.2, 2),
+        (12, 1, 0.5, 6),
+        (10, 4, 0.5, 4),  # kept: 0, 4, 8, 10
+        (10, 4, 0.7, 8),
+        (10, 4, 1.0, 10),  # the last epoch is always kept
+        (10, 4, 0.99, 10),
+        (10, 4, 0.9, 8),  # of two as near the earlier
+        (10, 4, 0.0, 0),
+    ],
+)
+def test_a_moment_is_the_nearest_kept_epoch(epochs, every, share, expected):
+    recipe = {"epochs": epochs, "snapshot_every": every}
+    config = load_configuration(
+        CONFIG,
+        {"runs": {"c10-resnet20": {"epochs": 100}}, "moments": {"asked": share}},
+    )
+    config["runs"]["c10-resnet20"] |= recipe
+    found = moment_epoch(config, "c10-resnet20", "asked", "here")
+    assert found == expected
+    assert found in kept_epochs(run_recipe(config, "c10-resnet20"))
+
+
+def test_an_epoch_is_its_own_moment():
+    config = load_configuration(CONFIG, {"scale": "paper"})
+    assert moment_epoch(config, "c10-resnet20", 37, "here") == 37
+
+
+def test_a_run_overrides_single_leaves_of_its_recipe():
+    override = {"epochs": 20, "optimizer": {"lr": 0.05}}
+    config = load_configuration(CONFIG, {"scale": "paper", "runs": {"c10-resnet20": override}})
+    recipe, plain = run_recipe(config, "c10-resnet20"), run_recipe(config, "c10-resnet32")
+    assert recipe["epochs"] == 20
+    assert recipe["optimizer"] == plain["optimizer"] | {"lr": 0.05}
+    assert {k: v for k, v in recipe.items() if k not in override} == {
+        k: v for k, v in plain.items() if k not in override
+    }
+    assert config["recipes"]["ding2023"]["epochs"] == 100
+    assert "title" not in recipe  # a run's own keys are no part of how it is trained
+
+
+def test_no_paper_may_bear_the_name_of_a_rule():
+    texts = [path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    named = {line[5:-1] for line in lines if line.startswith("rule ") and line.endswith(":")}
+    assert named <= set(RULES)
+
+
+def test_the_schema_knows_exactly_the_claims_that_are_measured():
+    from lossmap.claims.ding2023 import CLAIMS
+
+    schema = yaml.safe_load((CONFIG / "schema.yaml").read_text())
+    assert set(schema["properties"]["claims"]["properties"]) == set(CLAIMS)
