@@ -1,6 +1,21 @@
+# No output: asked for by name, it always measures and prints.
 rule estimate:
-    output:
-        f"{RESULTS}/estimate.csv",
+    log:
+        f"{RESULTS}/log/estimate.log",
+    benchmark:
+        f"{RESULTS}/benchmark/estimate.tsv"
     localrule: True
-    shell:
-        "false"
+    conda:
+        "../envs/lossmap.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+        gpu=int(USE_GPU),
+        device=config["device"],
+        jobs_per_gpu=config["jobs_per_gpu"],
+    params:
+        spec=canonical_json(estimate_spec(config)),
+        code=code("estimate.py"),
+    script:
+        "../workflow_scripts/estimate.py"
