@@ -1,0 +1,167 @@
+"""Only what a change touches is rebuilt, shown by the real Snakemake (SPEC §5, SNAKEMAKE 1-5)."""
+
+import os
+import shutil
+
+import pytest
+from tests_support import PARTS, copy_project
+
+pytestmark = pytest.mark.slow
+
+TARGETS = ("ding2023_fig2", "ding2023_fig3")
+FIGURES = ["figure/ding2023_fig2", "figure/ding2023_fig3"]
+FN, PCA = "c10-resnet20-fn-start", "c10-resnet20-pca-start"
+BASES = [f"basis/{FN}", f"basis/{PCA}"]
+GRIDS = [f"grid/{FN}", f"grid/{PCA}"]
+PACKAGE = "workflow_scripts/lossmap"
+
+
+@pytest.fixture(scope="module")
+def made(shared_project):
+    """Give a project in which two figures have been made."""
+    shared_project.snakemake(*TARGETS)
+    return shared_project
+
+
+@pytest.fixture
+def project(made):
+    """Give that project, and put its code back afterwards."""
+    yield made
+    for part in PARTS:
+        target = made.folder / part
+        if target.is_dir():
+            shutil.rmtree(target)
+    copy_project(made.folder)
+
+
+def test_nothing_is_planned_without_a_change(project):
+    assert project.planned(*TARGETS) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"style": "{colormap: magma}"}, FIGURES),
+        ({"figures": "{ding2023_fig3: {options: {dpi: 70}}}"}, FIGURES[1:]),
+        ({"grids": f"{{{FN}: {{resolution: 5}}}}"}, [*FIGURES, GRIDS[0]]),
+        ({"evaluation": "{seed: 1}"}, [*FIGURES, *GRIDS]),
+        ({"bases": f"{{{FN}: {{seeds: [3]}}}}"}, [BASES[0], *FIGURES, GRIDS[0]]),
+        ({"fn": "{ignore: none}"}, [BASES[0], *FIGURES, GRIDS[0]]),
+        ({"recipes": "{ding2023: {epochs: 4}}"}, []),
+        ({"runs": "{c100-vgg13: {epochs: 3}}"}, []),
+        ({"networks": "{vgg11: {width: 0.25}}"}, []),
+        (
+            {"runs": "{c10-resnet20: {optimizer: {lr: 0.05}}}"},
+            [*BASES, *FIGURES, *GRIDS, "trajectory/c10-resnet20"],
+        ),
+    ],
+    ids=str,
+)
+def test_a_changed_value_rebuilds_what_it_enters_and_what_follows(project, config, expected):
+    assert project.planned(*TARGETS, **config) == sorted(expected)
+
+
+def test_a_changed_order_of_keys_rebuilds_nothing(project):
+    project.edit(
+        "config/defaults.yaml",
+        "optimizer: {name: sgd, lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 1.0e-4}",
+        "optimizer: {weight_decay: 1.0e-4, nesterov: false, lr: 0.1, name: sgd, momentum: 0.9}",
+    )
+    assert project.planned(*TARGETS) == []
+
+
+def test_swapped_values_rebuild(project):
+    """Snakemake compares parameters as a set: 20 and 10 swapped would be the same set."""
+    assert project.planned(*TARGETS, evaluation="{images: 10, batch: 10}") != []
+    planned = project.planned(*TARGETS, moments="{early: 0.5, middle: 0.25}")
+    assert planned == []  # neither figure shows these moments
+    swapped = project.planned(*TARGETS, style="{elevation: -60, azimuth: 32}")
+    assert swapped == FIGURES
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (f"{PACKAGE}/geometry/plane.py", "import numpy as np\n", "import numpy as np  # note\n"),
+        (f"{PACKAGE}/geometry/plane.py", "Return the Gram matrix of", "Give the Gram matrix of"),
+        (
+            f"{PACKAGE}/geometry/plane.py",
+            "gram += centred @ centred.T",
+            "gram += (centred@centred.T)",
+        ),
+        ("workflow_scripts/basis.py", '"""Fit or draw', '"""Draw or fit'),
+    ],
+    ids=["comment", "docstring", "layout", "script docstring"],
+)
+def test_words_and_layout_rebuild_nothing(project, file, old, new):
+    project.edit(file, old, new)
+    assert project.planned(*TARGETS) == []
+
+
+def test_touching_all_code_rebuilds_nothing(project):
+    for part in PARTS:
+        for path in (project.folder / part).rglob("*"):
+            os.utime(path)
+    assert project.planned(*TARGETS) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        (
+            f"{PACKAGE}/geometry/plane.py",
+            "shares.append(inside / total)",
+            "shares.append(inside / (total + 0))",
+            [*BASES, *FIGURES, *GRIDS],
+        ),
+        (
+            f"{PACKAGE}/network/surface.py",
+            "half = resolution // 2",
+            "half = int(resolution // 2)",
+            [*FIGURES, *GRIDS],
+        ),
+        (
+            f"{PACKAGE}/network/models/layers.py",
+            "return x.mean(dim=(2, 3))",
+            "return x.mean(dim=(-2, -1))",
+            [*BASES, *FIGURES, *GRIDS, "trajectory/c10-resnet20"],
+        ),
+        (f"{PACKAGE}/network/models/vgg.py", "min(2, height)", "min(2, 0 + height)", []),
+        (f"{PACKAGE}/geometry/fitting.py", "float(terms.mean())", "float(terms.mean() + 0)", []),
+        (f"{PACKAGE}/figures/style.py", "import ", "UNUSED = 1\nimport ", []),
+    ],
+    ids=["two imports away", "grid only", "network", "other network", "projection only", "unused"],
+)
+def test_a_changed_function_rebuilds_what_can_reach_it(project, file, old, new, expected):
+    project.edit(file, old, new)
+    assert project.planned(*TARGETS) == sorted(expected)
+
+
+def test_a_deleted_intermediate_is_rebuilt(project):
+    project.path("basis", FN).rename(project.folder / "kept.h5")
+    try:
+        assert f"basis/{FN}" in project.planned(*TARGETS)
+    finally:
+        (project.folder / "kept.h5").rename(project.path("basis", FN))
+
+
+def test_a_restored_copy_without_snakemakes_memory_rebuilds_nothing(project, tmp_path):
+    fresh = copy_project(tmp_path)
+    shutil.copytree(project.folder / "results", tmp_path / "results")
+    assert fresh.planned(*TARGETS) == []
+
+
+def test_a_figure_is_never_called_up_to_date_after_a_failed_rebuild(project):
+    """A rule fails after an upstream change; the next run must not accept the old figure."""
+    project.edit(
+        "workflow_scripts/grid.py",
+        "save_grid(",
+        "raise SystemExit('broken on purpose')\nsave_grid(",
+    )
+    done = project.snakemake("ding2023_fig3", check=False)
+    assert done.returncode != 0
+    project.edit("workflow_scripts/grid.py", "raise SystemExit('broken on purpose')\n", "")
+    planned = project.planned("ding2023_fig3")
+    assert "figure/ding2023_fig3" in planned
+    project.snakemake(*TARGETS)
+    assert project.planned(*TARGETS) == []
