@@ -12,6 +12,6 @@ log = logs.start(snakemake.log[0])
 spec = json.loads(snakemake.params.spec)
 
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
-    fix_arithmetic(snakemake.threads)
+    fix_arithmetic(snakemake.threads, device)
     measured = measure_throughput(spec["network"], spec["batch"], device)
 print(describe_estimate(spec, measured, device, snakemake.threads))

@@ -12,6 +12,6 @@ provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snak
 images = load_dataset(snakemake.input.dataset)
 
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
-    fix_arithmetic(snakemake.threads)
+    fix_arithmetic(snakemake.threads, device)
     log.info("on %s, %d threads", device, snakemake.threads)
     train_run(images, provenance.parameters(), device, snakemake.output[0], provenance, log)

@@ -102,7 +102,7 @@ def set_trap(moment, count, artifact):
 
 
 def run(job):
-    fix_arithmetic(1)
+    fix_arithmetic(1, "cpu")
     logging.basicConfig(filename=job["log"], level=logging.INFO, format="%(message)s")
     if job["moment"]:
         set_trap(job["moment"], job["count"], job["artifact"])

@@ -8,14 +8,19 @@ import torch
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h of glibc
 
 
-def fix_arithmetic(threads: int) -> None:
-    """Make torch deterministic on a fixed number of threads; results depend on that number."""
+def fix_arithmetic(threads: int, device: str) -> None:
+    """Make torch deterministic on a fixed number of threads; results depend on that number.
+
+    On the CPU torch's operations are deterministic as they are, and the call that insists on it
+    would load torch's compiler, two seconds in every job.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads such memory
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    if device == "cuda":
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads it
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     _keep_freed_memory()
 
 
