@@ -4,8 +4,7 @@ The tensors of the module are views into the two vectors, so that a point of the
 one copy, a snapshot is one copy, and an optimiser step is one operation, whatever the depth.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
@@ -15,6 +14,7 @@ from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.layout import MAX_AXES, Layout
 from lossmap.errors import LossmapError
 from lossmap.network.factory import build_network
+from lossmap.network.normalisation import use_batch_statistics
 
 
 class FlatNetwork:
@@ -47,18 +47,11 @@ class FlatNetwork:
             owner, _, leaf = name.rpartition(".")
             module.get_submodule(owner)._buffers[leaf] = self.buffers[part].view(shape)
 
-    @contextmanager
-    def batch_statistics(self) -> Iterator[None]:
+    def batch_statistics(self) -> AbstractContextManager[None]:
         """Normalise every batch by its own mean and variance, leaving running statistics alone."""
-        norms = [m for m in self.module.modules() if isinstance(m, _BatchNorm)]
-        kept = [(m.running_mean, m.running_var) for m in norms]
-        for norm in norms:
-            norm.running_mean = norm.running_var = None
-        try:
-            yield
-        finally:
-            for norm, (mean, variance) in zip(norms, kept, strict=True):
-                norm.running_mean, norm.running_var = mean, variance
+        return use_batch_statistics(
+            module for module in self.module.modules() if isinstance(module, _BatchNorm)
+        )
 
 
 def create_network(spec: dict, device: str = "cpu") -> FlatNetwork:
