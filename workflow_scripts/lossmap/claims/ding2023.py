@@ -193,11 +193,12 @@ CLAIMS = {
 
 
 def measure_claims(spec: dict, sources: Sources) -> list[Claim]:
-    """Return one row for each claim that the configuration lists, in its order.
+    """Return one row for each claim that the configuration lists, in the order of the paper.
 
     Parameters
     ----------
     spec : ``judge`` (whether this scale allows verdicts) and ``claims``
     sources : path of each artifact by ``stage/name``
     """
-    return [CLAIMS[name](entry, sources, spec["judge"]) for name, entry in spec["claims"].items()]
+    found = spec["claims"]
+    return [CLAIMS[name](found[name], sources, spec["judge"]) for name in CLAIMS if name in found]
