@@ -94,10 +94,6 @@ run: env ## every figure and table of SCALE
 estimate: env ## time, memory and disk that SCALE will need, e.g. make estimate SCALE=paper
 	@snakemake estimate $(OPTIONS) --quiet all
 
-.PHONY: audit
-audit: env ## which artifacts of SCALE are stale, missing, orphaned or damaged
-	@snakemake audit $(OPTIONS) --quiet all
-
 .PHONY: dag
 dag: env ## picture of the rules of SCALE: results/SCALE/dag.svg and .png
 	@graph=$$(snakemake all --rulegraph dot $(OPTIONS)); \

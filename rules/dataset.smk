@@ -15,7 +15,7 @@ rule dataset:
     resources:
         mem_mb=memory("dataset"),
         runtime=30,
-        data_dir=config["data_dir"] or f"{RESULTS}/../downloads",
+        data_dir=config["data_dir"] or "results/downloads",
     params:
         spec=spec(specs.dataset_spec),
         code=code("dataset.py"),

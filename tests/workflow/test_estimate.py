@@ -1,0 +1,56 @@
+"""What a scale will need, said before it starts."""
+
+from pathlib import Path
+
+import pytest
+
+from lossmap.workflow.configuration import load_configuration
+from lossmap.workflow.costs import measure_cost
+from lossmap.workflow.estimate import STAGES, describe_estimate, estimate_spec
+
+CONFIG = Path(__file__).parents[2] / "config"
+RATES = {"training": 2e12, "evaluation": 1e12}
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return load_configuration(CONFIG, {"scale": "paper"})
+
+
+def test_every_job_is_counted_once(paper):
+    stages = estimate_spec(paper)["stages"]
+    assert {stage: cost["jobs"] for stage, cost in stages.items()} == {
+        "dataset": 2,
+        "trajectory": 7,
+        "basis": 26,
+        "grid": 22,
+        "projection": 16,
+    }
+
+
+def test_operations_are_twice_the_multiply_adds_of_the_jobs(paper):
+    expected = 2 * sum(measure_cost(paper, "trajectory", run).macs for run in paper["runs"])
+    assert estimate_spec(paper)["stages"]["trajectory"]["flop"] == pytest.approx(expected)
+
+
+def test_hours_are_operations_over_the_measured_rate(paper):
+    spec = estimate_spec(paper)
+    lines = describe_estimate(spec, RATES, "cpu", 1).splitlines()
+    row = next(line for line in lines if line.startswith("grid")).split()
+    flop = spec["stages"]["grid"]["flop"]
+    assert float(row[3]) == pytest.approx(flop / RATES["evaluation"] / 3600, abs=0.006)
+    assert float(row[4]) == pytest.approx(flop / (1e9 * spec["gpu_gflops"]) / 3600, abs=0.006)
+
+
+def test_it_calls_itself_an_estimate_and_names_every_stage_in_order(paper):
+    lines = describe_estimate(estimate_spec(paper), RATES, "cpu", 1).splitlines()
+    assert "an estimate" in lines[0]
+    assert [line.split()[0] for line in lines[2:7]] == list(STAGES)
+
+
+@pytest.mark.slow
+def test_the_target_prints_the_table_every_time(project):
+    for _ in range(2):
+        done = project.snakemake("estimate", "--quiet", "all")
+        assert "GPU-hours" in done.stdout
+        assert "scale tiny" in done.stdout
