@@ -526,3 +526,13 @@ def test_canonical_json_ignores_order_and_refuses_nan():
     assert canonical_json({"a": 1, "b": 2}) == canonical_json({"b": 2, "a": 1})
     with pytest.raises(ValueError, match="JSON"):
         canonical_json({"a": float("nan")})
+
+
+def test_what_a_killed_save_left_is_removed_a_day_later(tmp_path):
+    old, young = tmp_path / ".a.h5.old", tmp_path / ".a.h5.young"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    save(tmp_path / "a.h5")
+    assert not old.exists()
+    assert young.exists()

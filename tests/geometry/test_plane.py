@@ -18,6 +18,7 @@ from lossmap.geometry.plane import (
     measure_coordinates,
     measure_gram,
     measure_plane_variance,
+    measure_variance_ratios,
 )
 
 LAYOUT = Layout(
@@ -44,7 +45,8 @@ def every(thetas):
 
 def fit(thetas, axes=2):
     rows = every(thetas)
-    return fit_principal_directions(thetas, rows, measure_gram(thetas, rows), axes)
+    gram = measure_gram(thetas, rows)
+    return fit_principal_directions(thetas, rows, gram, axes), measure_variance_ratios(gram)
 
 
 def brute_force_pca(thetas):
@@ -407,3 +409,8 @@ def test_equal_runs_have_equal_planes():
     one, two = (fit_basis(walk(), EPOCHS, 11, LAYOUT, FN) for _ in range(2))
 
     assert all(np.array_equal(vars(one)[name], vars(two)[name]) for name in vars(one))
+
+
+def test_a_run_that_never_moved_is_refused():
+    with pytest.raises(LossmapError, match="never moved"):
+        measure_variance_ratios(np.zeros((4, 4)))

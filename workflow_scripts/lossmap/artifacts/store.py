@@ -9,6 +9,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ VERIFY_BYTES = 64 * 2**20
 """Artifacts up to this size are verified against their content digest whenever they are read."""
 SEALED_BYTES = 2**30
 """Artifacts up to this size are verified against their seal, at about a second per gigabyte."""
+STALE_SECONDS = 24 * 3600
+"""A temporary file that old belongs to a job that was killed."""
 SEAL = b"lossmap artifact, sha256 of what follows byte 512: "
 """In the HDF5 user block. On damaged bytes the HDF5 library may loop for ever or crash the process,
 so they are checked before it sees them."""
@@ -131,6 +134,7 @@ def save_artifact(
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         _reserve(handle, datasets)
         with h5py.File(temporary, "w", userblock_size=SEAL_BYTES) as file:
@@ -151,6 +155,13 @@ def save_artifact(
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what a killed job left of this artifact; a younger one may still be in the making."""
+    for stale in path.parent.glob(f".{path.name}.*"):
+        if time.time() - stale.stat().st_mtime > STALE_SECONDS:
+            stale.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -48,10 +48,33 @@ def measure_gram(thetas, rows: np.ndarray) -> np.ndarray:
     return gram
 
 
+def measure_variance_ratios(gram: np.ndarray) -> np.ndarray:
+    """Return the share of variance that each principal component explains.
+
+    Parameters
+    ----------
+    gram : float64 (snapshots, snapshots), centred Gram matrix
+
+    Returns
+    -------
+    float64 (>= 10,), of all components in descending order, zeros where there are fewer snapshots
+
+    Raises
+    ------
+    LossmapError
+        All snapshots are equal.
+    """
+    values = np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
+    if values[0] == 0.0:
+        raise LossmapError(f"all {len(gram)} snapshots are equal: the run never moved; retrain it")
+    ratios = values / values.sum()
+    return np.pad(ratios, (0, max(0, MIN_COMPONENTS - len(ratios))))
+
+
 def fit_principal_directions(
     thetas, rows: np.ndarray, gram: np.ndarray, axes: int = 2
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the leading principal directions and the explained variance ratios (ding2023 Eq. 1).
+) -> np.ndarray:
+    """Return the leading principal directions of a trajectory (ding2023 Eq. 1).
 
     Parameters
     ----------
@@ -62,9 +85,8 @@ def fit_principal_directions(
 
     Returns
     -------
-    directions : float32 (axes, params), orthonormal rows; the snapshot that lies farthest out along
-        a direction has a positive coordinate there, which fixes the signs
-    ratios : float64 (>= 10,), of all components, zeros where there are fewer snapshots
+    float32 (axes, params), orthonormal rows; the snapshot that lies farthest out along a direction
+    has a positive coordinate there, which fixes the signs
 
     Raises
     ------
@@ -84,8 +106,7 @@ def fit_principal_directions(
     directions = np.empty((axes, thetas.shape[1]), np.float32)
     for columns, block in column_blocks(thetas, rows):
         directions[:, columns] = weights @ (block - block.mean(axis=0))
-    ratios = values / values.sum()
-    return directions, np.pad(ratios, (0, max(0, MIN_COMPONENTS - len(ratios))))
+    return directions
 
 
 def draw_filter_normalised(
@@ -175,9 +196,10 @@ def fit_basis(thetas, epochs: np.ndarray, centre_row: int, layout: Layout, spec:
             f"centre at epoch {epochs[centre_row]} has norm {length}; retrain the run"
         )
     gram = measure_gram(thetas, rows)
-    principal, ratios = fit_principal_directions(thetas, rows, gram)
+    ratios = measure_variance_ratios(gram)
     if spec["method"] == "pca":
-        directions, seeds, scale = principal, [-1], np.full(2, length)
+        directions = fit_principal_directions(thetas, rows, gram)
+        seeds, scale = [-1], np.full(2, length)
     else:
         seeds = spec["seeds"]
         drawn = [draw_filter_normalised(centre, layout, s, 2, spec["ignore"]) for s in seeds]
