@@ -1,9 +1,7 @@
-# No output: asked for by name, it always measures and prints.
+# No output and no benchmark file: asked for by name, it always measures and prints.
 rule estimate:
     log:
         f"{RESULTS}/log/estimate.log",
-    benchmark:
-        f"{RESULTS}/benchmark/estimate.tsv"
     localrule: True
     conda:
         "../envs/lossmap.yaml"

@@ -16,6 +16,6 @@ def test_rates_are_operations_over_seconds(monkeypatch):
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(ticks)))
     monkeypatch.setattr(throughput, "count_forward_macs", lambda module, shape: 50.0)
     found = throughput.measure_throughput(NETWORK, 4, "cpu", seconds=0.0)
-    seconds_per_call = 1.0 / 2  # two calls between the first tick and the last
+    seconds_per_call = 2.0 / 2  # a tick at the start, one at the check, one at the end; two calls
     assert found["evaluation"] == 2 * 4 * 50.0 / seconds_per_call
     assert found["training"] == 3 * found["evaluation"]
