@@ -4,8 +4,6 @@ Reads projections, computes nothing anew but means and ranges over planes. Knows
 no torch.
 """
 
-import os
-import tempfile
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from lossmap.artifacts.projection import load_projection
+from lossmap.artifacts.store import write_text
 from lossmap.errors import LossmapError
 
 METHODS = {"fn": "FN", "pca": "PCA"}
@@ -113,8 +112,8 @@ def save_table(frame: pd.DataFrame, csv_path: str | Path, tex_path: str | Path) 
     LossmapError
         A file cannot be written.
     """
-    _write(Path(csv_path), frame.to_csv(index=False, lineterminator="\n", na_rep="nan"))
-    _write(Path(tex_path), render_latex(frame))
+    write_text(Path(csv_path), frame.to_csv(index=False, lineterminator="\n", na_rep="nan"))
+    write_text(Path(tex_path), render_latex(frame))
 
 
 def render_latex(frame: pd.DataFrame) -> str:
@@ -206,24 +205,3 @@ def format_latex(value: float) -> str:
 def escape_latex(text: str) -> str:
     """Return text in which LaTeX sees no command."""
     return "".join(_ESCAPES.get(character, character) for character in text)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise LossmapError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "free or unlock the disk and run again, nothing was lost"
-        ) from error
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)

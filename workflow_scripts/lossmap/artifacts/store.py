@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -164,25 +165,39 @@ def _remove_stale(path: Path) -> None:
             stale.unlink(missing_ok=True)
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a small text file beside an artifact, atomically.
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """Yield a stream whose bytes bear the name `path` only once all are written and synced.
 
     Raises
     ------
     LossmapError
         The disk is full or read-only.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    path, temporary = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        raise LossmapError(f"{path}: cannot be written ({_reason(error)})") from error
+        raise LossmapError(
+            f"{path}: cannot be written ({_reason(error)}); "
+            "free or unlock the disk and run again, nothing was lost"
+        ) from error
     finally:
-        if temporary.exists():
-            temporary.unlink()
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a small text file atomically; raises LossmapError as `replacing` does."""
+    with replacing(path) as stream:
+        stream.write(text.encode())
 
 
 def _reason(error: Exception) -> str:

@@ -3,8 +3,6 @@
 Owns each constant of appearance. Knows nothing of what a panel shows, never touches pyplot.
 """
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lossmap.errors import LossmapError
+from lossmap.artifacts.store import replacing
 
 PAGE_WIDTH = 6.75
 """Width of a page's text in inches (PMLR and ICML lie within a quarter inch of it)."""
@@ -103,28 +101,6 @@ def save_figure(figure: Figure, pdf_path: str | Path, png_path: str | Path) -> N
     """
     pdf = {"Creator": None, "Producer": None, "CreationDate": None}
     for path, form, metadata in ((pdf_path, "pdf", pdf), (png_path, "png", {"Software": None})):
-        with paper_style(), _replacing(Path(path)) as stream:
+        with paper_style(), replacing(path) as stream:
             mpl.rcParams["pdf.fonttype"] = 42  # text stays text for journals and editors
             figure.savefig(stream, format=form, metadata=metadata, dpi="figure")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[object]:
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise LossmapError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "free or unlock the disk and run again, nothing was lost"
-        ) from error
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
