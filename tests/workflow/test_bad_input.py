@@ -548,8 +548,8 @@ def list_digest(path: Path) -> None:
 
 
 IMAGE_FILES = {  # kind: (how the file is spoilt, the culprit, the remedy)
-    "truncated": (truncate, "truncated or damaged", "again"),
-    "text": (make_text, "not a readable HDF5 file", "again"),
+    "truncated": (truncate, "truncated or damaged", "fetch the file again"),
+    "text": (make_text, "not a readable HDF5 file", "fetch the file again"),
     "flipped": (list_digest, "SHA-256 is", "fetch the file again"),
     "floats": (
         lambda path: replace(path, "train/images", np.zeros((40, 32, 32, 3))),
@@ -591,7 +591,7 @@ def other_jobs(project) -> dict[str, Job]:
     return {
         "cifar10.h5 truncated": Job(
             "dataset/cifar",
-            (f"{cifar}: ", "truncated or damaged", "again"),
+            (f"{cifar}: ", "truncated or damaged", "fetch the file again"),
             {"datasets": {"cifar": {"source": "cifar10", "train": 40}}},
         ),
         "unknown colour map": Job(

@@ -128,7 +128,7 @@ def test_touching_all_code_rebuilds_nothing(project):
         ),
         (f"{PACKAGE}/network/models/vgg.py", "min(2, height)", "min(2, 0 + height)", []),
         (f"{PACKAGE}/geometry/fitting.py", "float(terms.mean())", "float(terms.mean() + 0)", []),
-        (f"{PACKAGE}/figures/style.py", "import ", "UNUSED = 1\nimport ", []),
+        (f"{PACKAGE}/figures/style.py", "PAGE_WIDTH", "UNUSED = 1\nPAGE_WIDTH", []),
     ],
     ids=["two imports away", "grid only", "network", "other network", "projection only", "unused"],
 )

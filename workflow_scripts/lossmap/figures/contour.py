@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
+from matplotlib.contour import ContourSet
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
@@ -36,6 +37,8 @@ from lossmap.figures.style import (
 )
 
 SHADES = 128
+LABEL_MARGIN = 0.07
+"""Share of the map's width and height next to its edges in which no level line is labelled."""
 
 
 def plot_contour(
@@ -61,7 +64,9 @@ def plot_contour(
     if missing_cells(heights).any():
         _draw_gap(axes, panel)
     _draw_map(axes, panel, scale, heights, colormap)
-    _draw_levels(axes, panel, scale, heights, colormap)
+    lines = _draw_levels(axes, panel, scale, heights, colormap)
+    if lines is not None:
+        _label_levels(axes, panel, scale, lines)
     if "trajectory" in panel:
         _draw_trajectory(axes, panel, epoch_norm, trajectory_colormap)
     _draw_marks(axes, panel, scale)
@@ -119,10 +124,10 @@ def _draw_map(
 
 def _draw_levels(
     axes: Axes, panel: Panel, scale: LossScale, heights: np.ndarray, colormap: str
-) -> None:
+) -> ContourSet | None:
     levels = scale.choose_contours(heights, at_most=10)
     if not levels.size or missing_cells(heights).all():
-        return
+        return None
     lines = axes.contour(
         panel["alphas"],
         panel["betas"],
@@ -135,8 +140,27 @@ def _draw_levels(
         zorder=ZORDER["surface"] + 0.5,
     )
     lines.set_gid("levels")
-    names = {level: format_loss(float(scale.to_loss(level))) for level in levels}
-    labels = axes.clabel(lines, fmt=names, fontsize=points(NOTE_SIZE), inline_spacing=points(2))
+    return lines
+
+
+def _label_levels(axes: Axes, panel: Panel, scale: LossScale, lines: ContourSet) -> None:
+    """Write each level on its line, off the edges and away from what else stands on the map."""
+    low, high = np.transpose([axes.get_xlim(), axes.get_ylim()])
+    taken = [mark[:2] for mark in marks_of(panel).values()]
+    taken.extend(np.asarray(panel["trajectory"])[:, :2] if "trajectory" in panel else ())
+    places = []
+    for path in lines.get_paths():
+        inside = np.abs((path.vertices - low) / (high - low) - 0.5).max(axis=1, initial=0.0)
+        candidates = path.vertices[inside < 0.5 - LABEL_MARGIN]
+        if len(candidates):
+            offsets = (candidates[:, None] - np.array([*taken, *places, high])) / (high - low)
+            places.append(candidates[np.linalg.norm(offsets, axis=2).min(axis=1).argmax()])
+    if not places:
+        return
+    names = {level: format_loss(float(scale.to_loss(level))) for level in lines.levels}
+    labels = axes.clabel(
+        lines, fmt=names, fontsize=points(NOTE_SIZE), inline_spacing=points(2), manual=places
+    )
     for label in labels:
         label.set(gid="level", clip_on=True)
 
