@@ -1,6 +1,32 @@
 rule ledger:
     input:
-        [artifact(*source.split("/", 1)) for source in specs.claims_sources(config)],
+        upstream("claims"),
+    output:
+        data=f"{RESULTS}/claims/{{name}}.h5",
+        csv=f"{RESULTS}/claims/{{name}}.csv",
+    log:
+        f"{RESULTS}/log/claims/{{name}}.log",
+    benchmark:
+        f"{RESULTS}/benchmark/claims/{{name}}.tsv"
+    wildcard_constraints:
+        name=names("claims"),
+    localrule: True
+    conda:
+        "../envs/lossmap.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=spec(specs.claims_spec),
+        code=code("ledger.py"),
+    script:
+        "../workflow_scripts/ledger.py"
+
+
+rule joined_ledger:
+    input:
+        [artifact("claims", paper) for paper in config["claims"]],
     output:
         data=f"{RESULTS}/claims/claims.h5",
         csv=f"{RESULTS}/claims/claims.csv",
@@ -16,7 +42,7 @@ rule ledger:
         mem_mb=500,
         runtime=10,
     params:
-        spec=canonical_json(specs.claims_spec(config)),
-        code=code("ledger.py"),
+        spec=canonical_json({"papers": list(config["claims"])}),
+        code=code("joined_ledger.py"),
     script:
-        "../workflow_scripts/ledger.py"
+        "../workflow_scripts/joined_ledger.py"

@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 from lossmap.artifacts.store import canonical_json
 from lossmap.devices import list_visible_gpus
 from lossmap.errors import LossmapError
+from lossmap.figures.movies import choose_movie
 from lossmap.workflow import specs
 from lossmap.workflow.codehash import hash_code
 from lossmap.workflow.configuration import load_configuration
@@ -39,6 +40,8 @@ SEARCH = (
     *(Path(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry),
 )
 
+MOVIE = choose_movie()
+
 # Snakemake counts `gpu` but knows no devices: without a limit it would start every GPU job at once.
 if GPUS and workflow.local_exec and not workflow.remote_exec:
     workflow.global_resources.setdefault("gpu", len(GPUS) * config["jobs_per_gpu"])
@@ -51,7 +54,12 @@ def artifact(stage, name):
 
 def renderings(stage, name):
     """Return what lies beside an artifact for people to look at."""
-    suffixes = {"figure": ("pdf", "png"), "table": ("csv", "tex"), "claims": ("csv",)}
+    suffixes = {
+        "figure": ("pdf", "png"),
+        "table": ("csv", "tex"),
+        "claims": ("csv",),
+        "animation": (MOVIE,),
+    }
     return [f"{RESULTS}/{stage}/{name}.{suffix}" for suffix in suffixes.get(stage, ())]
 
 
@@ -82,19 +90,31 @@ def spec(make):
     return lambda wildcards: canonical_json(make(config, wildcards.name))
 
 
+def specs_of(make, names):
+    """Return the canonical JSON of the specifications of the artifacts that one job makes."""
+    return canonical_json({name: make(config, name) for name in names})
+
+
 def code(script, stage=None):
     """Return the hash of the code that a rule can reach, or a params function for it.
 
     The network of a run is found by its name at run time, so it is named here. All are hashed at
     once: a factory whose module is missing is an error before any job starts.
     """
+    if stage is None:
+        with one_line():
+            return hash_code(ROOT / "workflow_scripts" / script, (), SEARCH)
+    hashes = network_code(script)
+    return lambda wildcards: hashes[specs.run_of(config, stage, wildcards.name)]
+
+
+def network_code(script):
+    """Return the hash of the code that a rule can reach, by the run whose network it builds."""
+    factories = {run: specs.factory_of(config, run) for run in config["runs"]}
     path = ROOT / "workflow_scripts" / script
     with one_line():
-        if stage is None:
-            return hash_code(path, (), SEARCH)
-        factories = {run: specs.factory_of(config, run) for run in config["runs"]}
-        hashes = {factory: hash_code(path, (factory,), SEARCH) for factory in factories.values()}
-    return lambda wildcards: hashes[factories[specs.run_of(config, stage, wildcards.name)]]
+        hashes = {name: hash_code(path, (name,), SEARCH) for name in sorted(set(factories.values()))}
+    return {run: hashes[factory] for run, factory in factories.items()}
 
 
 def threads_of(stage):
@@ -102,16 +122,18 @@ def threads_of(stage):
     return config["resources"]["threads"].get(stage, 1)
 
 
-def memory(stage):
-    """Return a resource function: megabytes, more at each attempt."""
-    return (
-        lambda wildcards, attempt: attempt * measure_cost(config, stage, wildcards.name).memory_mb
+def memory(stage, names=None):
+    """Return a resource function: megabytes for the artifact or the given ones, more at each attempt."""
+    return lambda wildcards, attempt: attempt * max(
+        measure_cost(config, stage, name).memory_mb for name in names or [wildcards.name]
     )
 
 
-def runtime(stage):
-    """Return a resource function: minutes, more at each attempt."""
-    return lambda wildcards, attempt: attempt * time_limit(config, stage, wildcards.name, USE_GPU)
+def runtime(stage, names=None):
+    """Return a resource function: minutes for the artifact or the given ones, more at each attempt."""
+    return lambda wildcards, attempt: attempt * time_limit(
+        config, stage, names or [wildcards.name], USE_GPU
+    )
 
 
 def names(registry):

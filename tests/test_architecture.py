@@ -75,11 +75,12 @@ def script_of_each_rule() -> dict[str, str]:
     """Return rule name -> file name of its script, read from the rules as text."""
     scripts = {}
     for path in sorted((ROOT / "rules").glob("*.smk")):
-        for block in re.split(r"^\s*(?=(?:rule|checkpoint) )", path.read_text(), flags=re.M)[1:]:
+        for block in re.split(r"^\s*(?=rule(?: \w+)?:$)", path.read_text(), flags=re.M)[1:]:
             script = re.search(r'^\s*script:\s*"([^"]+)"', block, flags=re.M)
             if script:
-                name = re.match(r"(?:rule|checkpoint) (\w+)", block)[1]
-                scripts[name] = Path(script[1]).name
+                # a rule of a loop is named by its family, then by what it makes
+                name = re.match(r'rule (\w+)|rule:\s*name:\s*f"(\w+?)_\{', block)
+                scripts[name[1] or name[2]] = Path(script[1]).name
     return scripts
 
 

@@ -3,11 +3,11 @@
 from lossmap import logs
 from lossmap.artifacts.dataset import save_dataset
 from lossmap.artifacts.store import trace_provenance
-from lossmap.network.data import describe_source, load_source
+from lossmap.network.data import describe_source, make_dataset
 
 log = logs.start(snakemake.log[0])
 provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
 source = provenance.parameters(), snakemake.input.get("file") or None, snakemake.resources.data_dir
 
 log.info("%s", describe_source(*source))
-save_dataset(snakemake.output[0], load_source(*source), provenance)
+save_dataset(snakemake.output[0], make_dataset(*source), provenance)

@@ -1,9 +1,9 @@
-"""Measure the papers' claims (rule ledger)."""
+"""Measure the claims of one paper (rule ledger)."""
 
 from lossmap import logs
 from lossmap.artifacts.store import name_of, trace_provenance
-from lossmap.claims.ding2023 import measure_claims
 from lossmap.claims.ledger import save_claims
+from lossmap.claims.papers import measure_claims
 
 log = logs.start(snakemake.log[0])
 provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)

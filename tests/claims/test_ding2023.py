@@ -16,10 +16,10 @@ from lossmap.claims.ding2023 import (
     claim_pca_descent,
     claim_pca_direction,
     load_fitting_errors,
-    measure_claims,
     measure_descent_cosine,
     measure_descent_share,
 )
+from lossmap.claims.papers import measure_claims
 
 PROVENANCE = Provenance("{}", "c0de", {})
 ALPHAS, BETAS = np.linspace(-1, 1, 7), np.linspace(-1, 1, 5)

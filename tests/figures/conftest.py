@@ -76,3 +76,50 @@ def landscape():
         return {"alphas": positions, "betas": positions, "loss": loss, "centre": middle} | extra
 
     return make
+
+
+@pytest.fixture
+def jump_cloud():
+    """Return a function that makes the arrays of an embedding panel: jumps that come back."""
+
+    def make(
+        directions=(3, 7), steps=(0.25, 1.0), epochs=4, optimum=False, method="phate", **extra
+    ):
+        rows = [
+            (step * np.exp(-epoch) * np.cos(d + 0.1 * epoch), step * np.sin(d), t, epoch, d, step)
+            for t, (d, step) in enumerate((d, step) for d in directions for step in steps)
+            for epoch in range(epochs)
+        ]
+        rows = ([(0.0, 0.0, -1, -1, -1, np.nan)] if optimum else []) + rows
+        points, trajectory, epoch, direction, step_size = np.split(np.array(rows), [2, 3, 4, 5], 1)
+        numbers = {"trajectory": trajectory, "epoch": epoch, "direction": direction}
+        panel = {name: values.ravel().astype(np.int64) for name, values in numbers.items()}
+        none = np.zeros(len(rows), np.int64)
+        panel |= {"points": points, "step_size": step_size.ravel(), "source": none, "label": none}
+        panel |= {
+            "train_loss": 10.0 ** -panel["epoch"],
+            "label_names": ["good"],
+            "method": [method],
+        }
+        return panel | extra
+
+    return make
+
+
+@pytest.fixture
+def run_cloud():
+    """Return a function that makes the arrays of an embedding panel: runs of several labels."""
+
+    def make(labels=("SGD", "Adam"), seeds=2, epochs=3):
+        index = np.arange(len(labels) * seeds)
+        trajectory, epoch = np.repeat(index, epochs), np.tile(np.arange(epochs), len(index))
+        unknown = np.full(len(epoch), -1)
+        return {
+            "points": np.column_stack([epoch * np.cos(trajectory), epoch * np.sin(trajectory)]),
+            **{"trajectory": trajectory, "epoch": epoch, "direction": unknown},
+            **{"source": trajectory, "label": trajectory % len(labels)},
+            **{"step_size": np.full(len(epoch), np.nan), "train_loss": np.exp(-epoch)},
+            **{"label_names": list(labels), "method": ["tsne"]},
+        }
+
+    return make

@@ -24,7 +24,12 @@ SPEC = {
         "weight_decay": 1.0e-2,
     },
     "schedule": {"name": "constant"},
-    "augmentation": {"flip": True, "crop_padding": 2},
+    "augmentation": {
+        "flip": True,
+        "crop_padding": 2,
+        "rotation": 0,
+        "color_jitter": None,
+    },
     "metrics": {"images": 15},
 }
 

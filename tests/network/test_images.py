@@ -9,6 +9,8 @@ import torch
 from lossmap.errors import LossmapError
 from lossmap.network.images import Epoch, choose_balanced, draw_epoch, move_images, take_batch
 
+AUGMENTATION = {"flip": True, "rotation": 0, "color_jitter": None}
+
 PADDING = 2
 
 
@@ -28,7 +30,7 @@ def normalise_plainly(pixels: np.ndarray, dataset) -> np.ndarray:
 
 
 def test_batches_equal_padding_slicing_and_flipping_each_image(images, dataset):
-    plan = draw_epoch(images, seed=4, epoch=1, flip=True)
+    plan = draw_epoch(images, 4, 1, AUGMENTATION)
     found = [take_batch(images, plan, slice(start, start + 7)) for start in range(0, 30, 7)]
     inputs = torch.cat([inputs for inputs, _ in found])
     labels = torch.cat([labels for _, labels in found])
@@ -45,7 +47,7 @@ def test_batches_equal_padding_slicing_and_flipping_each_image(images, dataset):
 
 
 def test_draws_take_every_value(images):
-    plans = [draw_epoch(images, 0, epoch, flip=True) for epoch in range(10)]
+    plans = [draw_epoch(images, 0, epoch, AUGMENTATION) for epoch in range(10)]
     for name in ("rows", "columns"):
         drawn = torch.cat([getattr(plan, name) for plan in plans])
         assert drawn.unique().tolist() == list(range(2 * PADDING + 1))
@@ -57,7 +59,8 @@ def test_draws_take_every_value(images):
 
 def test_draws_depend_on_seed_and_epoch_alone(images):
     def draw(seed, epoch):
-        return vars(draw_epoch(images, seed, epoch, flip=True))
+        found = vars(draw_epoch(images, seed, epoch, AUGMENTATION))
+        return {name: drawn for name, drawn in found.items() if drawn is not None}
 
     first = draw(3, 5)
     torch.manual_seed(99)
@@ -70,13 +73,13 @@ def test_draws_depend_on_seed_and_epoch_alone(images):
 
 def test_global_random_state_is_left_alone(images):
     before = torch.get_rng_state()
-    draw_epoch(images, 0, 0, flip=True)
+    draw_epoch(images, 0, 0, AUGMENTATION)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_without_flip_and_padding_only_the_order_is_drawn(dataset):
     images = move_images(dataset, "train", "cpu")
-    plan = draw_epoch(images, 0, 0, flip=False)
+    plan = draw_epoch(images, 0, 0, AUGMENTATION | {"flip": False})
     assert not plan.flips.any()
     assert not plan.rows.any()
     assert not plan.columns.any()
@@ -87,7 +90,7 @@ def test_without_flip_and_padding_only_the_order_is_drawn(dataset):
 
 def test_padding_is_black_before_normalisation(images, dataset):
     corner = torch.zeros(30, dtype=torch.int64)
-    plan = Epoch(torch.arange(30), corner.bool(), corner, corner)
+    plan = Epoch(torch.arange(30), corner.bool(), corner, corner, None, None)
     inputs, _ = take_batch(images, plan, slice(0, 3))
     black = torch.from_numpy(-dataset.mean / dataset.std).float()
     border = inputs[:, :, :PADDING, :]

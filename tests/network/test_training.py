@@ -38,7 +38,7 @@ def buffers_of(network) -> torch.Tensor:
 
 def train_plainly(network, optimizer, images, spec, epoch: int) -> list[float]:
     """Train one epoch on the batches that the run sees."""
-    plan = draw_epoch(images, spec["seed"], epoch, spec["augmentation"]["flip"])
+    plan = draw_epoch(images, spec["seed"], epoch, spec["augmentation"])
     losses = []
     network.train()
     for start in range(0, len(images), spec["batch_size"]):
@@ -178,7 +178,8 @@ def test_other_seeds_give_other_runs(tmp_path, dataset, spec, log):
 
 
 def test_training_lowers_the_loss(tmp_path, dataset, spec, log):
-    spec |= {"epochs": 8, "augmentation": {"flip": False, "crop_padding": 0}}
+    spec |= {"epochs": 8}
+    spec["augmentation"] |= {"flip": False, "crop_padding": 0}
     history = load_history(train(tmp_path, dataset, spec, log))
     assert history.iteration_loss[-3:].mean() < 0.8 * history.iteration_loss[:3].mean()
 

@@ -10,7 +10,8 @@ from lossmap.workflow.costs import image_counts, measure_cost, network_size, tim
 from lossmap.workflow.specs import all_targets
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-NETWORKS = yaml.safe_load((CONFIG / "defaults.yaml").read_text())["networks"]
+REGISTRIES = [yaml.safe_load((CONFIG / f"{n}.yaml").read_text()) for n in ("defaults", "horoi2021")]
+NETWORKS = {name: known for found in REGISTRIES for name, known in found["networks"].items()}
 RUN, PLANE, PROJECTION = "c10-resnet20", "c10-resnet20-pca-last", "c10-resnet20-pca-batch"
 
 
@@ -114,7 +115,7 @@ def test_every_job_gets_memory_and_time(scale):
     for target in all_targets(config):
         stage, name = target.split("/")
         cost = measure_cost(config, stage, name)
-        limits = [time_limit(config, stage, name, gpu) for gpu in (True, False)]
+        limits = [time_limit(config, stage, [name], gpu) for gpu in (True, False)]
         assert isinstance(cost.memory_mb, int)
         assert cost.memory_mb >= 300, "the inner Snakemakes of a SLURM job take 100 MB"
         assert cost.macs >= 0
@@ -125,10 +126,10 @@ def test_every_job_gets_memory_and_time(scale):
 def test_large_jobs_get_more_time_on_a_cpu():
     config = load()
     for stage, name in (("trajectory", RUN), ("grid", PLANE), ("projection", PROJECTION)):
-        assert time_limit(config, stage, name, False) > time_limit(config, stage, name, True)
+        assert time_limit(config, stage, [name], False) > time_limit(config, stage, [name], True)
 
 
 def test_threads_shorten_the_limit():
     one, four = (load(resources={"threads": {"trajectory": t}}) for t in (1, 4))
-    limits = [time_limit(config, "trajectory", RUN, False) for config in (one, four)]
+    limits = [time_limit(config, "trajectory", [RUN], False) for config in (one, four)]
     assert limits[0] > limits[1]

@@ -9,13 +9,17 @@ from lossmap.artifacts.store import canonical_json
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.specs import (
     all_targets,
+    animation_spec,
     basis_spec,
     claims_spec,
     closure,
     dataset_spec,
+    distance_spec,
+    embedding_spec,
     factory_of,
     figure_spec,
     grid_spec,
+    jumps_spec,
     named_targets,
     projection_spec,
     run_of,
@@ -31,8 +35,13 @@ MAKERS = {
     "basis": basis_spec,
     "grid": grid_spec,
     "projection": projection_spec,
+    "jumps": jumps_spec,
+    "distance": distance_spec,
+    "embedding": embedding_spec,
     "figure": figure_spec,
+    "animation": animation_spec,
     "table": table_spec,
+    "claims": claims_spec,
 }
 SCALES = ("demo", "desk", "paper")
 
@@ -46,8 +55,8 @@ def all_specs(config: dict) -> dict[str, str]:
     found = {}
     for target in all_targets(config):
         stage, name = target.split("/")
-        make = MAKERS.get(stage)
-        found[target] = canonical_json(make(config, name) if make else claims_spec(config))
+        if target != "claims/claims":  # joins the papers' and has no parameters
+            found[target] = canonical_json(MAKERS[stage](config, name))
     return found
 
 
@@ -78,7 +87,8 @@ def test_making_specifications_changes_no_configuration():
 
 def test_a_colour_map_enters_figures_alone():
     config = load()
-    assert changed(style={"colormap": "magma"}) == {f"figure/{n}" for n in config["figures"]}
+    drawn = {f"{kind}/{n}" for kind in ("figure", "animation") for n in config[f"{kind}s"]}
+    assert changed(style={"colormap": "magma"}) == drawn
 
 
 def test_a_figures_own_colour_map_enters_that_figure_alone():
@@ -99,7 +109,9 @@ def test_a_runs_rate_enters_that_run_alone():
 
 def test_a_recipe_enters_its_runs_alone():
     recipe = {"ding2023": {"optimizer": {"weight_decay": 0.0}}}
-    assert changed(recipes=recipe) == {f"trajectory/{name}" for name in load()["runs"]}
+    runs = load()["runs"]
+    named = {name for name, run in runs.items() if run["recipe"] == "ding2023"}
+    assert changed(recipes=recipe) == {f"trajectory/{name}" for name in named}
 
 
 def test_titles_sizes_for_estimates_and_devices_enter_nothing():
@@ -180,9 +192,13 @@ def test_the_dataset_has_no_sources():
 def test_every_figure_table_and_paper_is_a_target():
     config = load()
     found = named_targets(config)
-    single = {f"{stage}/{name}" for stage in ("figure", "table") for name in config[f"{stage}s"]}
-    assert set(found) == {target.split("/")[1] for target in single} | {"ding2023"}
-    assert set(found["ding2023"]) == single | {"claims/claims"}
+    shown = ("figure", "table", "animation")
+    single = {f"{stage}/{name}" for stage in shown for name in config[f"{stage}s"]}
+    papers = {"ding2023", "horoi2021"}
+    assert set(found) == {target.split("/")[1] for target in single} | papers
+    for paper in papers:
+        own = {target for target in single if f"/{paper}_" in target}
+        assert set(found[paper]) == own | {f"claims/{paper}"}
     assert found["ding2023_fig3"] == ["figure/ding2023_fig3"]
 
 

@@ -22,7 +22,10 @@ import numpy as np
 
 from lossmap.errors import LossmapError
 
-LIBRARIES = ("h5py", "numpy", "torch", "torchvision", "scikit-learn", "matplotlib")
+LIBRARIES = (
+    *("h5py", "numpy", "scipy", "torch", "torchvision", "scikit-learn", "matplotlib"),
+    *("phate", "umap-learn"),
+)
 CHUNK = 16384
 """Columns per chunk of a (snapshots, params) dataset: appends stay fast, column blocks too."""
 VERIFY_BYTES = 64 * 2**20
@@ -88,6 +91,22 @@ def trace_provenance(spec: str, code: str, inputs: Iterable[str | Path]) -> Prov
         An input is missing or damaged.
     """
     return Provenance(spec, code, {name_of(path): digest_of(path) for path in inputs})
+
+
+def trace_provenances(
+    specs: str, code: str, inputs: Iterable[str | Path], outputs: Iterable[str | Path]
+) -> dict[Path, Provenance]:
+    """Return the provenance of each output of a job that makes several from the same inputs.
+
+    `specs` is canonical JSON of the specifications by artifact name; raises LossmapError as
+    `trace_provenance` does.
+    """
+    found = {name_of(path): digest_of(path) for path in inputs}
+    known = json.loads(specs)
+    return {
+        path: Provenance(canonical_json(known[path.stem]), code, found)
+        for path in map(Path, outputs)
+    }
 
 
 def name_of(path: str | Path) -> str:

@@ -1,7 +1,7 @@
 """The claims of ding2023, one function each: artifacts in, a row of the ledger out."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from lossmap.artifacts.basis import load_coordinates
 from lossmap.artifacts.figure import TABLE, load_panels
 from lossmap.artifacts.grid import Grid, load_grid
-from lossmap.claims.ledger import Claim, judge
+from lossmap.claims.ledger import Claim, judge, list_cases, span
 
 Sources = Mapping[str, Path]
 MIN_COSINE = math.cos(math.pi / 4)
@@ -47,16 +47,10 @@ def measure_descent_cosine(grid: Grid, converged: np.ndarray) -> float:
         return float(-slope @ converged / (np.linalg.norm(slope) * np.linalg.norm(converged)))
 
 
-def _span(values: Iterable[float]) -> tuple[float, float]:
-    """Return the smallest and the largest value, NaN where one is: no case is left out."""
-    found = np.array(list(values))
-    return float(found.min()), float(found.max())
-
-
 def claim_fn_local_minimum(spec: dict, sources: Sources, testable: bool) -> Claim:
     """Measure whether every centre is a local minimum on FN, at any epoch (§1, Fig. 1)."""
     shares = [measure_descent_share(load_grid(sources[f"grid/{g['grid']}"])) for g in spec["grids"]]
-    low, high = _span(shares)
+    low, high = span(shares)
     return Claim(
         "ding-fn-local-minimum",
         "On filter-normalised landscapes every centre looks like a local minimum, at any epoch",
@@ -65,7 +59,7 @@ def claim_fn_local_minimum(spec: dict, sources: Sources, testable: bool) -> Clai
         high,
         low,
         high,
-        _list_cases([g["grid"] for g in spec["grids"]], shares),
+        list_cases([g["grid"] for g in spec["grids"]], shares),
         "the share is 0 at every epoch",
         judge(high == 0.0, testable),
     )
@@ -74,7 +68,7 @@ def claim_fn_local_minimum(spec: dict, sources: Sources, testable: bool) -> Clai
 def claim_pca_descent(spec: dict, sources: Sources, testable: bool) -> Claim:
     """Measure whether PCA shows a way down at the start and none at the end (§4.3, Fig. 5)."""
     shares = [measure_descent_share(load_grid(sources[f"grid/{g['grid']}"])) for g in spec["grids"]]
-    low, high = _span(shares)
+    low, high = span(shares)
     return Claim(
         "ding-pca-descent",
         "On PCA landscapes there is a way down at the start of training and none at convergence",
@@ -84,7 +78,7 @@ def claim_pca_descent(spec: dict, sources: Sources, testable: bool) -> Claim:
         shares[0] - shares[-1],
         low,
         high,
-        _list_cases([g["grid"] for g in spec["grids"]], shares),
+        list_cases([g["grid"] for g in spec["grids"]], shares),
         "the share is above 0 at the first centre and 0 at the last",
         judge(shares[0] > 0.0 and shares[-1] == 0.0, testable),
     )
@@ -97,7 +91,7 @@ def claim_pca_direction(spec: dict, sources: Sources, testable: bool) -> Claim:
         converged = load_coordinates(sources[f"basis/{entry['basis']}"])["coordinates"][-1, :2]
         grid = load_grid(sources[f"grid/{entry['grid']}"])
         cosines.append(measure_descent_cosine(grid, converged))
-    low, high = _span(cosines)
+    low, high = span(cosines)
     return Claim(
         "ding-pca-direction",
         "The way down on PCA landscapes points to the converged point",
@@ -107,7 +101,7 @@ def claim_pca_direction(spec: dict, sources: Sources, testable: bool) -> Claim:
         low,
         low,
         high,
-        _list_cases([g["grid"] for g in spec["grids"]], cosines),
+        list_cases([g["grid"] for g in spec["grids"]], cosines),
         f"every cosine is at least {MIN_COSINE:.3f} (45 degrees)",
         judge(low >= MIN_COSINE, testable),
     )
@@ -118,7 +112,7 @@ def claim_fitting_error(spec: dict, sources: Sources, testable: bool) -> Claim:
     table = sources[f"table/{spec['tables'][0]}"]
     cells = load_fitting_errors(table)
     ratios, batch = _divide_cells(cells), _divide_cells(load_fitting_errors(table, "batch"))
-    low, high = _span(ratios.values())
+    low, high = span(ratios.values())
     return Claim(
         "ding-fitting-error",
         "PCA planes fit the trajectory better than FN planes, for four data sets and networks",
@@ -128,9 +122,9 @@ def claim_fitting_error(spec: dict, sources: Sources, testable: bool) -> Claim:
         low,
         low,
         high,
-        _list_cases(list(ratios), list(ratios.values()))
+        list_cases(list(ratios), list(ratios.values()))
         + "; with batch statistics: "
-        + _list_cases(list(batch), list(batch.values())),
+        + list_cases(list(batch), list(batch.values())),
         "every ratio is finite and above 1",
         judge(low > 1.0 and np.isfinite(high), testable),
     )
@@ -170,12 +164,12 @@ def claim_low_dimensional(spec: dict, sources: Sources, testable: bool) -> Claim
         for name in spec["fn_bases"]
     ]
     two, ten = [float(r[:2].sum()) for r in ratios], [float(r[:10].sum()) for r in ratios]
-    low, high = _span(two)
+    low, high = span(two)
     cumulative = "; ".join(
         f"{name}: 1 … 10 components " + " ".join(f"{share:.3f}" for share in np.cumsum(r[:10]))
         for name, r in zip(spec["bases"], ratios, strict=True)
     )
-    fn = _list_cases(spec["fn_bases"], [float(np.mean(shares)) for shares in planes])
+    fn = list_cases(spec["fn_bases"], [float(np.mean(shares)) for shares in planes])
     return Claim(
         "ding-low-dimensional",
         "The training trajectory is low-dimensional",
@@ -192,10 +186,6 @@ def claim_low_dimensional(spec: dict, sources: Sources, testable: bool) -> Claim
     )
 
 
-def _list_cases(names: list[str], values: list[float]) -> str:
-    return ", ".join(f"{name}: {value:.4g}" for name, value in zip(names, values, strict=True))
-
-
 CLAIMS = {
     "ding-fn-local-minimum": claim_fn_local_minimum,
     "ding-pca-descent": claim_pca_descent,
@@ -203,15 +193,3 @@ CLAIMS = {
     "ding-fitting-error": claim_fitting_error,
     "ding-low-dimensional": claim_low_dimensional,
 }
-
-
-def measure_claims(spec: dict, sources: Sources) -> list[Claim]:
-    """Return one row for each claim that the configuration lists, in the order of the paper.
-
-    Parameters
-    ----------
-    spec : ``judge`` (whether this scale allows verdicts) and ``claims``
-    sources : path of each artifact by ``stage/name``
-    """
-    found = spec["claims"]
-    return [CLAIMS[name](found[name], sources, spec["judge"]) for name in CLAIMS if name in found]

@@ -2,9 +2,11 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+import numpy as np
 
 from lossmap.artifacts.store import (
     Field,
@@ -61,6 +63,17 @@ def judge(holds: bool, testable: bool) -> str:
     if not testable:
         return NOT_TESTABLE
     return "reproduced" if holds else "not reproduced"
+
+
+def span(values: Iterable[float]) -> tuple[float, float]:
+    """Return the smallest and the largest value, NaN where one is: no case is left out."""
+    found = np.array(list(values))
+    return float(found.min()), float(found.max())
+
+
+def list_cases(names: Sequence[str], values: Sequence[float]) -> str:
+    """Return the numbers behind a value, each with its name."""
+    return ", ".join(f"{name}: {value:.4g}" for name, value in zip(names, values, strict=True))
 
 
 def save_claims(

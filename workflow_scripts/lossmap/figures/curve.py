@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from lossmap.figures.families import Cell, Comparison, Drawing, Family, Options
 from lossmap.figures.landscape import Panel
 from lossmap.figures.scale import format_loss
 from lossmap.figures.style import CENTRE, FAINT, LINE, ZORDER, points
@@ -93,3 +94,10 @@ def _draw_moments(axes: Axes, panel: Panel) -> None:
             va="bottom",
             fontsize=points(6),
         )
+
+
+def _plot_cell(axes: Axes, cell: Cell, comparison: Comparison, options: Options) -> Axes:
+    return plot_curve(axes, cell.panel, y_scale=cell.spec.get("y_scale", "linear"))
+
+
+CURVE = Drawing(Family("curve"), _plot_cell, aspect=0.8, inset=(0.36, 0.32, 0.08, 0.16))

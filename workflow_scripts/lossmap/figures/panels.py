@@ -7,13 +7,10 @@ A landscape panel holds `alphas` (n_alpha,), `betas` (n_beta,), `loss` (n_alpha,
 and, where asked for, `centre` and `converged` (3,) as (alpha, beta, loss), `trajectory`
 (snapshots, 3) likewise and `epochs` (snapshots,). A loss that is not known at a point is NaN. A
 curve panel holds `iteration` and `iteration_loss` (updates,), `mean_iteration` and `running_mean`,
-`moments` (epochs) and `moment_iterations`.
+`moments` (epochs) and `moment_iterations`. Embedding and norm panels: see `panels_embedding`.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from string import ascii_lowercase
-from typing import Any
 
 import numpy as np
 
@@ -22,15 +19,14 @@ from lossmap.artifacts.grid import Grid, load_grid
 from lossmap.artifacts.projection import Projection, load_projection
 from lossmap.artifacts.trajectory import find_snapshot, load_history
 from lossmap.errors import LossmapError
+from lossmap.figures.panels_embedding import collect_embedding, collect_norm
+from lossmap.figures.sources import Panel, Sources, Spec, check_choice, find_source
 
-LANDSCAPES = ("surface", "contour")
 MARKS = ("centre", "converged")
 HEIGHTS = ("true", "projected")
-Spec = Mapping[str, Any]
-Panel = dict[str, np.ndarray]
 
 
-def collect_panels(spec: Spec, sources: Mapping[str, Path]) -> dict[str, Panel]:
+def collect_panels(spec: Spec, sources: Sources) -> dict[str, Panel]:
     """Return the arrays that a figure draws, by panel name (``panel-a``, ``panel-b`` …).
 
     Parameters
@@ -47,12 +43,8 @@ def collect_panels(spec: Spec, sources: Mapping[str, Path]) -> dict[str, Panel]:
     panels = {}
     for name, panel in zip(panel_names(spec), spec["panels"], strict=True):
         where = f"{spec['figure']} {name}"
-        if panel["draw"] == "curve":
-            panels[name] = _collect_curve(panel, sources, where)
-        elif panel["draw"] in LANDSCAPES:
-            panels[name] = _collect_landscape(panel, spec, sources, where)
-        else:
-            _refuse(where, "draw", panel["draw"], ("curve", *LANDSCAPES))
+        check_choice(where, "draw", panel["draw"], tuple(_COLLECTORS))
+        panels[name] = _COLLECTORS[panel["draw"]](panel, spec, sources, where)
     return panels
 
 
@@ -61,26 +53,24 @@ def panel_names(spec: Spec) -> list[str]:
     return [f"panel-{letter}" for letter, _ in zip(ascii_lowercase, spec["panels"], strict=False)]
 
 
-def _collect_landscape(panel: Spec, spec: Spec, sources: Mapping[str, Path], where: str) -> Panel:
-    grid = load_grid(_source(panel, "grid", sources, where))
+def _collect_landscape(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
+    grid = load_grid(find_source(panel, "grid", sources, where))
     found = {"alphas": grid.alphas, "betas": grid.betas, "loss": grid.loss}
     projection = None
     if "projection" in panel:
-        projection = load_projection(_source(panel, "projection", sources, where))
+        projection = load_projection(find_source(panel, "projection", sources, where))
     for mark in panel.get("marks", ()):
-        if mark not in MARKS:
-            _refuse(where, "marks", mark, MARKS)
+        check_choice(where, "marks", mark, MARKS)
         if mark == "centre":
             found["centre"] = np.array([0.0, 0.0, interpolate_loss(grid, 0.0, 0.0)])
         else:
-            basis = load_coordinates(_source(panel, "basis", sources, where))
+            basis = load_coordinates(find_source(panel, "basis", sources, where))
             found["converged"] = _locate_converged(grid, basis["coordinates"], projection)
     if panel.get("trajectory", False):
         if projection is None:
             raise LossmapError(f"{where}: 'trajectory' needs 'projection', but none is named")
         heights = panel.get("heights", spec.get("options", {}).get("heights", "true"))
-        if heights not in HEIGHTS:
-            _refuse(where, "heights", heights, HEIGHTS)
+        check_choice(where, "heights", heights, HEIGHTS)
         found |= _trace(projection, heights)
     return found
 
@@ -128,8 +118,8 @@ def _weigh(positions: np.ndarray, position: float) -> list[tuple[int, float]]:
     return [(lower, 1.0 - share), (upper, share)]
 
 
-def _collect_curve(panel: Spec, sources: Mapping[str, Path], where: str) -> Panel:
-    path = _source(panel, "run", sources, where, stage="trajectory")
+def _collect_curve(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
+    path = find_source(panel, "run", sources, where, stage="trajectory")
     history = load_history(path)
     losses = history.iteration_loss
     epochs = max(int(history.epochs[-1]), 1)
@@ -150,16 +140,10 @@ def _collect_curve(panel: Spec, sources: Mapping[str, Path], where: str) -> Pane
     }
 
 
-def _source(
-    panel: Spec, key: str, sources: Mapping[str, Path], where: str, stage: str | None = None
-) -> Path:
-    if key not in panel:
-        raise LossmapError(f"{where}: '{panel['draw']}' needs '{key}', but none is named")
-    name = f"{stage or key}/{panel[key]}"
-    if name not in sources:
-        raise LossmapError(f"{where}: {name} is not among the inputs of this figure")
-    return sources[name]
-
-
-def _refuse(where: str, key: str, got: object, allowed: tuple[str, ...]) -> None:
-    raise LossmapError(f"{where}: {key} is '{got}', expected one of {', '.join(allowed)}")
+_COLLECTORS = {
+    "curve": _collect_curve,
+    "surface": _collect_landscape,
+    "contour": _collect_landscape,
+    "embedding": collect_embedding,
+    "norm": collect_norm,
+}

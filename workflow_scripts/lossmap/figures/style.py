@@ -31,6 +31,9 @@ GAP = "#d9d9d9"
 GAP_HATCH = "////"
 COLORMAP = "viridis"
 TRAJECTORY_COLORMAP = "YlOrRd"
+EPOCH_COLORMAP = "plasma_r"
+"""Of points by epoch: darker as training goes on, and no map of losses."""
+GOLD = "#ffc91f"
 
 ZORDER = {"gap": 1, "floor": 2, "surface": 3, "shadow": 4, "stem": 5, "path": 6, "mark": 8}
 

@@ -8,7 +8,8 @@ atomically and says how many rows count. Rows after that number are torn writes 
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -25,6 +26,19 @@ def resume_folder(artifact: str | Path, provenance: Provenance) -> Path:
     made_by = f"{provenance.spec}|{provenance.code}|{sorted(provenance.inputs.items())}"
     mark = hashlib.sha256(made_by.encode()).hexdigest()[:16]
     return artifact.parent.parent / ".resume" / artifact.parent.name / f"{artifact.stem}-{mark}"
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into a LossmapError that names the folder of resume points."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # h5py closes a file on a full disk with the latter
+        cause = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise LossmapError(
+            f"{folder}: the resume point cannot be written ({cause}); "
+            "free the disk and run again, training goes on from the last saved epoch"
+        ) from error
 
 
 class Checkpoint:
@@ -51,22 +65,13 @@ class Checkpoint:
         LossmapError
             The disk is full or read-only; the previous state stays valid.
         """
-        try:
+        with writing(self.folder):
             for name, row in rows.items():
                 with open(self._rows_path(name), "ab") as stream:
                     stream.write(np.ascontiguousarray(row, np.float32).tobytes())
                     stream.flush()
                     os.fsync(stream.fileno())
             self._replace_state(state)
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # h5py closes a file on a full disk with the latter
-            cause = " ".join(str(getattr(error, "strerror", None) or error).split())
-            raise LossmapError(
-                f"{self.folder}: the resume point cannot be written ({cause}); "
-                "free the disk and run again, training goes on from the last saved epoch"
-            ) from error
 
     def load(self) -> dict[str, np.ndarray] | None:
         """Return the latest state, or None when there is no valid one; cuts off torn rows."""

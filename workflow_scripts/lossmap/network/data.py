@@ -4,8 +4,11 @@ Owns the choice of the source; what each one needs is in `sources/`. Only torchv
 torch, and only when it is taken.
 """
 
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 from lossmap.artifacts.dataset import Dataset
 from lossmap.errors import LossmapError
@@ -14,6 +17,27 @@ from lossmap.network.sources.digits import load_digits
 from lossmap.network.sources.hdf5 import load_hdf5
 
 SOURCES = ("digits", "hdf5", "torchvision")
+
+
+def make_dataset(spec: dict, data_file: str | None, data_dir: str | None) -> Dataset:
+    """Return the images of `load_source`, their training labels randomised where asked.
+
+    ``random_labels``, a seed, may stand in `spec`; raises what `load_source` raises.
+    """
+    dataset = load_source(spec, data_file, data_dir)
+    if "random_labels" not in spec:
+        return dataset
+    return randomise_labels(dataset, spec["random_labels"])
+
+
+def randomise_labels(dataset: Dataset, seed: int) -> Dataset:
+    """Return the data set with training labels drawn uniformly from all classes.
+
+    horoi2021 §5.1, after Zhang et al. 2017: every label is drawn, so one in as many as there are
+    classes stays true. The test labels are left alone.
+    """
+    drawn = np.random.default_rng(seed).integers(0, len(dataset.classes), len(dataset.train_labels))
+    return replace(dataset, train_labels=drawn)
 
 
 def load_source(spec: dict, data_file: str | None, data_dir: str | None) -> Dataset:
@@ -65,7 +89,8 @@ def describe_source(spec: dict, data_file: str | None, data_dir: str | None) -> 
             folder = Path(data_dir or ".", FOLDERS.get(spec["name"], spec["name"]))
             state = "on disk" if folder.exists() else "to be unpacked or downloaded"
             origin = f"torchvision's {spec['name']}, {folder} ({state})"
-    return f"{origin}: {sizes} images"
+    labels = ", labels at random" if "random_labels" in spec else ""
+    return f"{origin}: {sizes} images{labels}"
 
 
 def _source_of(spec: dict) -> str:

@@ -7,6 +7,7 @@ import torch
 
 from lossmap.artifacts.dataset import Dataset
 from lossmap.errors import LossmapError
+from lossmap.network.augmentation import jitter_colors, rotate
 
 
 @dataclass(frozen=True)
@@ -66,26 +67,43 @@ class Epoch:
     order : int64 (n,), a permutation of the images
     flips : bool (n,), horizontal mirror images
     rows, columns : int64 (n,), offsets of the crops in the padded images
+    degrees : float32 (n,), angles of rotation, or None
+    colors : float32 (n, 4), factors of brightness, contrast, saturation and hue, or None
     """
 
     order: torch.Tensor
     flips: torch.Tensor
     rows: torch.Tensor
     columns: torch.Tensor
+    degrees: torch.Tensor | None
+    colors: torch.Tensor | None
 
 
-def draw_epoch(images: Images, seed: int, epoch: int, flip: bool) -> Epoch:
-    """Draw order, flips and crops as a function of seed and epoch alone.
+def draw_epoch(images: Images, seed: int, epoch: int, augmentation: dict) -> Epoch:
+    """Draw order and augmentation as a function of seed and epoch alone.
 
     No generator state has to be saved, so a resumed run sees what an undisturbed one would.
+
+    Parameters
+    ----------
+    images : to be ordered; their padding bounds the crops
+    augmentation : ``flip``, ``rotation`` (largest angle, degrees), ``color_jitter`` (largest
+        changes of brightness, contrast, saturation and hue, or None)
     """
     count, device = len(images), images.labels.device
     words = np.random.SeedSequence([seed, epoch]).generate_state(2)
     generator = torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
     order = torch.randperm(count, generator=generator)
-    flips = torch.rand(count, generator=generator) < (0.5 if flip else 0.0)
+    flips = torch.rand(count, generator=generator) < (0.5 if augmentation["flip"] else 0.0)
     offsets = torch.randint(0, 2 * images.padding + 1, (2, count), generator=generator)
-    return Epoch(*(t.to(device) for t in (order, flips, offsets[0], offsets[1])))
+    degrees = colors = None
+    if angle := augmentation["rotation"]:
+        degrees = (angle * (2.0 * torch.rand(count, generator=generator) - 1.0)).to(device)
+    if strengths := augmentation["color_jitter"]:
+        shifts = 2.0 * torch.rand((count, 4), generator=generator) - 1.0
+        factors = torch.tensor([1.0, 1.0, 1.0, 0.0]) + torch.tensor(strengths) * shifts
+        colors = factors.to(device)
+    return Epoch(*(t.to(device) for t in (order, flips, *offsets)), degrees, colors)
 
 
 def take_batch(images: Images, epoch: Epoch, batch: slice) -> tuple[torch.Tensor, torch.Tensor]:
@@ -102,7 +120,19 @@ def take_batch(images: Images, epoch: Epoch, batch: slice) -> tuple[torch.Tensor
     columns = (epoch.columns[batch, None] + across)[:, None, :]
     rows = (epoch.rows[batch, None] + torch.arange(height, device=device))[:, :, None]
     pixels = images.pixels[chosen[:, None, None], rows, columns]
+    if epoch.degrees is not None or epoch.colors is not None:
+        pixels = _distort(pixels, epoch, batch)
     return images.normalise(pixels), images.labels[chosen]
+
+
+def _distort(pixels: torch.Tensor, epoch: Epoch, batch: slice) -> torch.Tensor:
+    """Return pixels (batch, height, width, channels), 0 … 255, turned and tinted."""
+    shares = pixels.permute(0, 3, 1, 2).float() / 255.0
+    if epoch.degrees is not None:
+        shares = rotate(shares, epoch.degrees[batch])
+    if epoch.colors is not None:
+        shares = jitter_colors(shares, epoch.colors[batch])
+    return 255.0 * shares.permute(0, 2, 3, 1)
 
 
 def choose_balanced(

@@ -58,7 +58,7 @@ def train_epoch(
     LossmapError
         A loss is not finite; names epoch and step.
     """
-    plan = draw_epoch(images, spec["seed"], epoch, spec["augmentation"]["flip"])
+    plan = draw_epoch(images, spec["seed"], epoch, spec["augmentation"])
     optimizer.param_groups[0]["lr"] = learning_rate(
         spec["schedule"], spec["optimizer"]["lr"], epoch
     )
@@ -128,9 +128,8 @@ class Measures:
     train_rows: np.ndarray
     test: Images
 
-    def take(self, network: FlatNetwork, epoch: int) -> dict[str, float]:
+    def take(self, network: FlatNetwork, statistics: str) -> dict[str, float]:
         """Return losses, accuracies and the norm of θ at the present parameters."""
-        statistics = "running" if epoch else "batch"
         train = evaluate_accuracy(network, self.train, self.train_rows, statistics)
         test = evaluate_accuracy(network, self.test, None, statistics)
         norm = float(torch.linalg.vector_norm(network.theta.double()))
@@ -146,11 +145,19 @@ class Run:
         padding = spec["augmentation"]["crop_padding"]
         self.network = create_network(describe_network(spec["network"], dataset), device)
         self.images = move_images(dataset, "train", device, padding)
-        self.optimizer = make_optimizer(self.network, spec["optimizer"])
         count = spec["metrics"]["images"]
         rows = choose_balanced(dataset.train_labels, count, spec["seed"], "metrics.images")
         plain = self.images if padding == 0 else move_images(dataset, "train", device)
         self.measures = Measures(plain, rows, move_images(dataset, "test", device))
+        self.begin()
+
+    def begin(self, theta: np.ndarray | None = None, buffers: np.ndarray | None = None) -> None:
+        """Stand at epoch 0 with a fresh optimiser, at given parameters or where the network is."""
+        if theta is not None:
+            self.network.theta.copy_(torch.from_numpy(theta))
+            self.network.buffers.copy_(torch.from_numpy(buffers))
+        self.initialised = theta is None  # then no running statistics mean anything yet
+        self.optimizer = make_optimizer(self.network, self.spec["optimizer"])
         self.epoch = 0
         self.measured: list[dict[str, float]] = []
         self.iteration_loss = np.zeros(0)
@@ -161,7 +168,8 @@ class Run:
         No mini-batch has seen the last update, so its loss is known only here.
         """
         taken = {"epochs": self.epoch, "steps": len(self.iteration_loss)}
-        found = self.measures.take(self.network, self.epoch)
+        statistics = "batch" if self.initialised and self.epoch == 0 else "running"
+        found = self.measures.take(self.network, statistics)
         if not np.isfinite(found["train_loss"]):
             raise _divergence(self.spec, found["train_loss"], self.epoch, taken["steps"])
         self.measured.append(taken | found)
@@ -214,6 +222,15 @@ class Run:
                 on_device = tensor.to(flat.device) if tensor.dim() else tensor
                 self.optimizer.state[flat][name.removeprefix("optimizer.")] = on_device
 
+    def resume(self, state: dict[str, np.ndarray], log: Logger) -> None:
+        """Continue from a saved state and say so."""
+        self.restore(state)
+        log.info(
+            "%s resumes after epoch %d of %d", self.spec["run"], self.epoch, self.spec["epochs"]
+        )
+        if state["arithmetic"].tolist() != self.arithmetic().tolist():
+            log.info("it began on another device or thread count: its last bits will differ")
+
     def history(self) -> History:
         """Return the curves so far."""
         columns = {f: np.array([m[f] for m in self.measured]) for f in self.measured[0]}
@@ -253,11 +270,8 @@ def train_run(
             run.measure()
             checkpoint.save(run.rows(), run.state())
         else:
-            run.restore(state)
-            log.info("%s resumes after epoch %d of %d", spec["run"], run.epoch, spec["epochs"])
-            if state["arithmetic"].tolist() != run.arithmetic().tolist():
-                log.info("it began on another device or thread count: its last bits will differ")
-        _train_to_end(run, checkpoint, log)
+            run.resume(state, log)
+        train_to_end(run, checkpoint, log)
         count = len(run.measured)
         save_trajectory(
             artifact,
@@ -270,7 +284,8 @@ def train_run(
         checkpoint.discard()
 
 
-def _train_to_end(run: Run, checkpoint: Checkpoint, log: Logger) -> None:
+def train_to_end(run: Run, checkpoint: Checkpoint, log: Logger) -> None:
+    """Train the epochs that are left, saving a resume point after each."""
     spec, first, started = run.spec, run.epoch, time.monotonic()
     while run.epoch < spec["epochs"]:
         run.advance()

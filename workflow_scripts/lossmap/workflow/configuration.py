@@ -15,10 +15,12 @@ from jsonschema.validators import extend
 
 from lossmap.errors import LossmapError
 
-REGISTRIES = ("defaults.yaml", "ding2023.yaml")
+REGISTRIES = ("defaults.yaml", "ding2023.yaml", "horoi2021.yaml")
 RULES = (
-    *("all", "figures", "tables", "claims", "estimate", "audit", "report", "ledger"),
+    *("all", "figures", "tables", "claims", "estimate", "audit", "report"),
+    *("ledger", "joined_ledger"),
     *("dataset", "trajectory", "basis", "grid", "projection", "figure", "table"),
+    *("jumps", "distance", "embedding", "animation"),
 )
 """Names that no paper may have: a paper is a target like these."""
 CIFAR_FILES = {"cifar10": "cifar10.h5", "cifar100": "cifar100.h5"}
@@ -239,7 +241,8 @@ def run_recipe(config: dict, run: str) -> dict:
     """Return a run's recipe with the run's own leaves laid over it."""
     entry = config["runs"][run]
     recipe = _copied(config["recipes"][entry["recipe"]])
-    _merge(recipe, {key: value for key, value in entry.items() if key in recipe})
+    leaves = {*recipe, "metrics"}
+    _merge(recipe, {key: value for key, value in entry.items() if key in leaves})
     return recipe
 
 
@@ -309,6 +312,84 @@ def _check_datasets(config: dict) -> None:
             )
 
 
+CLOUD_KINDS = {"minimum": "minima", "runs": "runs", "tree": None, "model": None}
+"""What a cloud is made of, and the registry that the names under that key belong to."""
+
+
+def cloud_kind(cloud: Mapping) -> str:
+    """Return which of `CLOUD_KINDS` a cloud is."""
+    return next(kind for kind in CLOUD_KINDS if kind in cloud)
+
+
+def embedding_names(config: Mapping) -> dict[str, tuple[str, str]]:
+    """Return cloud and technique of every embedding, by its name ``<cloud>-<technique>``."""
+    return {
+        f"{name}-{technique}": (name, technique)
+        for name, cloud in config["clouds"].items()
+        for technique in cloud["embeddings"]
+    }
+
+
+def jump_names(config: Mapping) -> dict[str, tuple[str, int]]:
+    """Return minimum and direction of every jump-and-retrain, by ``<minimum>-d<direction>``."""
+    return {
+        f"{name}-d{direction}": (name, direction)
+        for name in config["minima"]
+        for direction in minimum_of(config, name)["directions"]
+    }
+
+
+def minimum_of(config: Mapping, name: str) -> dict:
+    """Return a minimum with the leaves of ``jumps`` that it does not override."""
+    return config["jumps"] | config["minima"][name]
+
+
+def _check_minima(config: dict) -> None:
+    for name, minimum in config["minima"].items():
+        _require(config, "runs", minimum["run"], f"minima.{name}.run")
+
+
+def _check_clouds(config: dict) -> None:
+    for name, cloud in config["clouds"].items():
+        where = f"clouds.{name}"
+        kinds = [kind for kind in CLOUD_KINDS if kind in cloud]
+        if len(kinds) != 1:
+            raise LossmapError(
+                f"configuration: {where} has {' and '.join(kinds) or 'none'} of "
+                f"{', '.join(CLOUD_KINDS)}, expected exactly one"
+            )
+        _check_cloud(config, cloud, kinds[0], where)
+        for technique in cloud["embeddings"]:
+            _require(config, "techniques", technique, f"{where}.embeddings")
+    count = sum(len(cloud["embeddings"]) for cloud in config["clouds"].values())
+    if len(embedding_names(config)) != count:
+        raise LossmapError(
+            "configuration: clouds: two embeddings have one name, <cloud>-<technique>; "
+            "rename a cloud"
+        )
+
+
+def _check_cloud(config: dict, cloud: dict, kind: str, where: str) -> None:
+    if kind != "model":
+        for key in ("of", "seed"):
+            if key in cloud:
+                raise LossmapError(
+                    f"configuration: {where}.{key} means nothing without 'model'; remove it"
+                )
+    if kind == "minimum":
+        _require(config, "minima", cloud["minimum"], f"{where}.minimum")
+    elif kind == "runs":
+        for run in cloud["runs"]:
+            _require(config, "runs", run, f"{where}.runs")
+    elif kind == "model":
+        _require(config, "clouds", cloud.get("of"), f"{where}.of")
+        if "minimum" not in config["clouds"][cloud["of"]]:
+            raise LossmapError(
+                f"configuration: {where}.of is '{cloud['of']}', which is no cloud of jumps; name "
+                "one that has 'minimum'"
+            )
+
+
 def _check_bases(config: dict) -> None:
     for name, basis in config["bases"].items():
         _require(config, "runs", basis["run"], f"bases.{name}.run")
@@ -352,14 +433,27 @@ def _check_evaluation(config: dict) -> None:
             f"configuration: evaluation.batch is {batch} for {images} images; every batch needs at "
             "least 2 images: choose a batch that divides evaluation.images"
         )
-    for name, dataset in config["datasets"].items():
-        train = dataset.get("train")
-        for key in ("evaluation", "metrics"):
-            if train is not None and config[key]["images"] > train:
-                raise LossmapError(
-                    f"configuration: {key}.images is {config[key]['images']}, but datasets.{name} "
-                    f"has {train} training images; lower the one or raise the other"
-                )
+    for entry in [*config["grids"].values(), *config["projections"].values()]:
+        run = config["bases"][entry["basis"]]["run"]
+        _check_images(config, run, "evaluation.images", images)
+    for run in config["runs"]:
+        wanted = metrics_of(config, run)["images"]
+        _check_images(config, run, "metrics.images", wanted)
+
+
+def metrics_of(config: dict, run: str) -> dict:
+    """Return what a run's snapshots are measured on: its recipe's word, or everybody's."""
+    return run_recipe(config, run).get("metrics", config["metrics"])
+
+
+def _check_images(config: dict, run: str, key: str, wanted: int) -> None:
+    name = config["runs"][run]["dataset"]
+    train = config["datasets"][name].get("train")
+    if train is not None and wanted > train:
+        raise LossmapError(
+            f"configuration: {key} is {wanted}, but datasets.{name} has {train} training images; "
+            "lower the one or raise the other"
+        )
 
 
 def _check_figures(config: dict) -> None:
@@ -373,22 +467,43 @@ def _check_figures(config: dict) -> None:
             ):
                 if key in panel:
                     _require(config, registry, panel[key], f"{where}.{key}")
+            for series in panel.get("series", []):
+                for run in series["runs"]:
+                    _require(config, "runs", run, f"{where}.series")
+            _check_embedding(config, panel, where)
             _check_projection(config, panel, where)
             for moment in panel.get("moments", []):
                 moment_epoch(config, panel["run"], moment, f"{where}.moments")
+    for name, animation in config["animations"].items():
+        for number, panel in enumerate(animation["panels"]):
+            _check_embedding(config, panel, f"animations.{name}.panels.{number}")
     _check_targets(config)
 
 
+def _check_embedding(config: dict, panel: dict, where: str) -> None:
+    known = embedding_names(config)
+    if "embedding" in panel and panel["embedding"] not in known:
+        _unknown(f"{where}.embedding", panel["embedding"], "clouds", known)
+
+
 def _check_targets(config: dict) -> None:
-    for name in [*config["figures"], *config["tables"]]:
-        if name in config["figures"] and name in config["tables"]:
-            raise LossmapError(f"configuration: '{name}' is a figure and a table; rename one")
+    registries = ("figures", "tables", "animations")
+    for name in [name for registry in registries for name in config[registry]]:
+        found = [registry[:-1] for registry in registries if name in config[registry]]
+        if len(found) > 1:
+            raise LossmapError(
+                f"configuration: '{name}' is a {found[0]} and {_article(found[1])}; rename one"
+            )
         paper = name.partition("_")[0]
         if paper in RULES:
             raise LossmapError(
                 f"configuration: '{name}' gives its paper the name '{paper}', which is a rule; "
                 "choose another word before the first underscore"
             )
+
+
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def _check_projection(config: dict, panel: dict, where: str) -> None:
@@ -430,14 +545,22 @@ def _check_cell(config: dict, name: str, statistics: str, method: str, where: st
         )
 
 
-CLAIM_SOURCES = {"grids": "grids", "tables": "tables", "bases": "bases", "fn_bases": "bases"}
+def claim_registry(key: str) -> str:
+    """Return the registry that the names under a key of a claim belong to: its last word."""
+    return key.rpartition("_")[2]
 
 
 def _check_claims(config: dict) -> None:
-    for name, claim in config["claims"].items():
-        for key, registry in CLAIM_SOURCES.items():
-            for entry in claim.get(key, []):
-                _require(config, registry, entry, f"claims.{name}.{key}")
+    for paper, claims in config["claims"].items():
+        for name, claim in claims.items():
+            for key, entries in claim.items():
+                for entry in entries:
+                    where = f"claims.{paper}.{name}.{key}"
+                    _require(config, claim_registry(key), entry, where)
+        if paper in ("claims", *RULES):
+            raise LossmapError(
+                f"configuration: claims.{paper} is the name of a rule; choose another"
+            )
 
 
 _CHECKS = (
@@ -446,6 +569,8 @@ _CHECKS = (
     _check_last_batches,
     _check_bases,
     _check_landscapes,
+    _check_minima,
+    _check_clouds,
     _check_evaluation,
     _check_figures,
     _check_tables,

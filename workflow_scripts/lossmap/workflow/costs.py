@@ -4,16 +4,26 @@ Numbers for limits and for `estimate`, not measurements: parameters and multiply
 those of the full-width network in the configuration, scaled by the square of the width.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lossmap.workflow.configuration import kept_epochs, run_recipe, statistics_of
+from lossmap.workflow.configuration import (
+    cloud_kind,
+    embedding_names,
+    jump_names,
+    kept_epochs,
+    metrics_of,
+    minimum_of,
+    run_recipe,
+    statistics_of,
+)
 from lossmap.workflow.specs import network_spec, run_of
 
 UNKNOWN = {"parameters": 10_000_000, "macs": 500_000_000}
 """Assumed of a network that says nothing of its size."""
 DIGITS_PER_CLASS, CIFAR_SIZES = (130, 44), (50000, 10000)
 """Training and test images where all are used; a user's own file counts as CIFAR."""
-BASE_MB, TORCH_MB = 500, 1500
+BASE_MB, TORCH_MB, EMBEDDING_MB = 500, 1500, 700
 TRAINING_PASSES = 3
 """A training step costs about three forward passes: forward, and twice as much backward."""
 MARGIN = 4
@@ -57,9 +67,52 @@ def measure_cost(config: dict, stage: str, name: str) -> Cost:
     if stage == "dataset":
         size = sum(image_counts(config, name)) * 3072 / 2**20
         return Cost(0.0, int(BASE_MB + TORCH_MB + 3 * size), size)
+    if stage == "jumps":
+        return _jumps_cost(config, name)
+    if stage == "distance":
+        return _distance_cost(config, name)
+    if stage == "embedding":
+        matrix_mb = 8 * cloud_size(config, embedding_names(config)[name][0])[0] ** 2 / 2**20
+        return Cost(0.0, int(BASE_MB + EMBEDDING_MB + 12 * matrix_mb), 1.0 + matrix_mb)
     if stage not in ("trajectory", "basis", "grid", "projection"):
         return Cost(0.0, BASE_MB, 1.0)
     return _network_cost(config, stage, name)
+
+
+def _jumps_cost(config: dict, name: str) -> Cost:
+    """Return the cost of one direction: its runs share the images, one trains at a time."""
+    run, minimum = run_of(config, "jumps", name), minimum_of(config, jump_names(config)[name][0])
+    parameters, macs = network_size(config, run)
+    train, test = image_counts(config, config["runs"][run]["dataset"])
+    steps, epochs = len(minimum["steps"]), minimum["epochs"]
+    measured = (epochs + 1) * (test + metrics_of(config, run)["images"])
+    single = _network_cost(config, "trajectory", run)
+    disk = steps * (epochs + 1) * 4 * parameters / 2**20
+    return Cost(
+        steps * (epochs * train * TRAINING_PASSES + measured) * macs, single.memory_mb, disk
+    )
+
+
+def cloud_size(config: dict, name: str) -> tuple[int, int]:
+    """Return how many weight vectors a cloud has, and how many parameters each."""
+    cloud = config["clouds"][name]
+    kind = cloud_kind(cloud)
+    if kind == "tree":
+        return cloud["tree"]["branches"] * cloud["tree"]["length"], cloud["tree"]["dimensions"]
+    if kind == "model":
+        return cloud_size(config, cloud["of"])
+    if kind == "runs":
+        rows = sum(len(kept_epochs(run_recipe(config, run))) for run in cloud["runs"])
+        return rows, network_size(config, cloud["runs"][0])[0]
+    minimum = minimum_of(config, cloud["minimum"])
+    jumps = len(minimum["directions"]) * len(minimum["steps"])
+    return 1 + jumps * (minimum["epochs"] + 1), network_size(config, minimum["run"])[0]
+
+
+def _distance_cost(config: dict, name: str) -> Cost:
+    rows, parameters = cloud_size(config, name)
+    matrix_mb = 8 * rows**2 / 2**20
+    return Cost(rows**2 * parameters, int(BASE_MB + 300 + 8 * matrix_mb), 1.0 + 3 * matrix_mb)
 
 
 def _network_cost(config: dict, stage: str, name: str) -> Cost:
@@ -72,7 +125,7 @@ def _network_cost(config: dict, stage: str, name: str) -> Cost:
     batch_mb = 64 * macs / 1e6 * recipe["batch_size"] / 1000
     if stage == "trajectory":
         images = recipe["epochs"] * train * TRAINING_PASSES
-        images += snapshots * (test + config["metrics"]["images"])
+        images += snapshots * (test + metrics_of(config, run)["images"])
         memory = BASE_MB + TORCH_MB + 6 * theta_mb + images_mb + batch_mb
         return Cost(images * macs, int(memory), snapshots * theta_mb)
     if stage == "basis":
@@ -94,9 +147,9 @@ def _evaluated_points(config: dict, stage: str, name: str, snapshots: int) -> in
     return passes * snapshots * (1 + 2 * planes)
 
 
-def time_limit(config: dict, stage: str, name: str, gpu: bool) -> int:
-    """Return a time limit in minutes, generous by `MARGIN`."""
+def time_limit(config: dict, stage: str, names: Iterable[str], gpu: bool) -> int:
+    """Return a time limit in minutes for a job that makes some artifacts, generous by `MARGIN`."""
     threads = config["resources"]["threads"].get(stage, 1)
     rate = config["resources"]["gpu_gflops"] if gpu else config["resources"]["gflops"] * threads
-    seconds = 2 * measure_cost(config, stage, name).macs / (rate * 1e9)
+    seconds = 2 * sum(measure_cost(config, stage, name).macs for name in names) / (rate * 1e9)
     return 10 + int(MARGIN * seconds / 60)

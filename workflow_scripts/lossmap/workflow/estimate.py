@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from lossmap.workflow.costs import measure_cost
-from lossmap.workflow.specs import all_targets, network_spec
+from lossmap.workflow.specs import embedding_packs, jump_packs, names_of, network_spec
 
-STAGES = ("dataset", "trajectory", "basis", "grid", "projection")
+STAGES = ("dataset", "trajectory", "basis", "grid", "projection", "jumps", "distance", "embedding")
+TRAINING = ("trajectory", "jumps")
 
 
 def estimate_spec(config: dict) -> dict:
@@ -28,10 +29,10 @@ def estimate_spec(config: dict) -> dict:
 
 
 def _stage_cost(config: dict, stage: str) -> dict:
-    names = [t.split("/", 1)[1] for t in all_targets(config) if t.startswith(f"{stage}/")]
-    costs = [measure_cost(config, stage, name) for name in names]
+    costs = [measure_cost(config, stage, name) for name in names_of(config, stage)]
+    jobs = {"jumps": len(jump_packs(config)), "embedding": len(embedding_packs(config))}
     return {
-        "jobs": len(costs),
+        "jobs": jobs.get(stage, len(costs)),
         "flop": 2.0 * sum(cost.macs for cost in costs),
         "memory_mb": max((cost.memory_mb for cost in costs), default=0),
         "disk_mb": sum(cost.disk_mb for cost in costs),
@@ -55,7 +56,7 @@ def describe_estimate(spec: dict, measured: Mapping[str, float], device: str, th
     here = gpu = 0.0
     for stage in STAGES:
         cost = spec["stages"][stage]
-        rate = measured["training" if stage == "trajectory" else "evaluation"]
+        rate = measured["training" if stage in TRAINING else "evaluation"]
         hours = cost["flop"] / rate / 3600
         gpu_hours = cost["flop"] / (1e9 * spec["gpu_gflops"]) / 3600
         here, gpu = here + hours, gpu + gpu_hours

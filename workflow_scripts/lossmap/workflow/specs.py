@@ -8,7 +8,12 @@ from pathlib import Path
 
 from lossmap.workflow.configuration import (
     CIFAR_FILES,
-    CLAIM_SOURCES,
+    claim_registry,
+    cloud_kind,
+    embedding_names,
+    jump_names,
+    metrics_of,
+    minimum_of,
     moment_epoch,
     run_recipe,
     statistics_of,
@@ -32,7 +37,8 @@ def dataset_file(config: dict, name: str) -> Path | None:
 def dataset_spec(config: dict, name: str) -> dict:
     """Return what the data set is made from."""
     entry, file = config["datasets"][name], dataset_file(config, name)
-    sizes = {"train": entry.get("train"), "test": entry.get("test")}
+    sizes = {key: entry[key] for key in ("random_labels",) if key in entry}
+    sizes |= {"train": entry.get("train"), "test": entry.get("test")}
     if entry["source"] == "digits":
         seed = entry.get("seed", 0)
         return {"source": "digits", "classes": entry["classes"], "seed": seed, **sizes}
@@ -64,10 +70,104 @@ def trajectory_spec(config: dict, run: str) -> dict:
     return {
         "run": run,
         "network": network_spec(config, run),
-        "metrics": config["metrics"],
         **recipe,
+        "metrics": metrics_of(config, run),
         "optimizer": optimizer,
         "schedule": schedule,
+    }
+
+
+def jumps_spec(config: dict, name: str) -> dict:
+    """Return how one direction is jumped along and retrained from.
+
+    The minimum's own recipe (horoi2021 §4) but for the optimiser's rate and momentum: a fresh one,
+    at a constant rate.
+    """
+    minimum, direction = jump_names(config)[name]
+    entry = minimum_of(config, minimum)
+    trained = trajectory_spec(config, entry["run"])
+    optimizer = {
+        **{"name": "sgd", "nesterov": False, "lr": entry["lr"], "momentum": entry["momentum"]},
+        "weight_decay": trained["optimizer"]["weight_decay"],
+    }
+    return trained | {
+        **{key: entry[key] for key in ("steps", "epochs", "ignore", "seed")},
+        **{"direction": direction, "optimizer": optimizer},
+        **{"schedule": {"name": "constant"}, "snapshot_every": 1},
+    }
+
+
+def jump_packs(config: dict) -> list[tuple[str, list[str]]]:
+    """Return the run and the artifacts of each job of the rule `jumps`."""
+    packs = []
+    for minimum in config["minima"]:
+        entry = minimum_of(config, minimum)
+        directions, size = entry["directions"], entry["per_job"]
+        for start in range(0, len(directions), size):
+            chosen = directions[start : start + size]
+            packs.append((entry["run"], [f"{minimum}-d{direction}" for direction in chosen]))
+    return packs
+
+
+def distance_spec(config: dict, name: str) -> dict:
+    """Return the weight vectors of a cloud."""
+    cloud = config["clouds"][name]
+    kind = cloud_kind(cloud)
+    if kind == "tree":
+        return {"kind": "tree", **cloud["tree"]}
+    if kind == "runs":
+        return {"kind": "runs", "runs": cloud["runs"]}
+    if kind == "model":
+        seed = cloud.get("seed", 0)
+        return {"kind": "null", "null": cloud["model"], "cloud": cloud["of"], "seed": seed}
+    return {
+        "kind": "jumps",
+        "minimum": config["minima"][cloud["minimum"]]["run"],
+        "jumps": _jumps_of(config, cloud["minimum"]),
+    }
+
+
+def _jumps_of(config: dict, minimum: str) -> list[str]:
+    return [name for name, (found, _) in jump_names(config).items() if found == minimum]
+
+
+def _distance_sources(config: dict, name: str) -> list[str]:
+    cloud = config["clouds"][name]
+    kind = cloud_kind(cloud)
+    if kind == "tree":
+        return []
+    if kind == "runs":
+        return sorted({f"trajectory/{run}" for run in cloud["runs"]})
+    origin = config["clouds"][cloud["of"]] if kind == "model" else cloud
+    minimum = f"trajectory/{config['minima'][origin['minimum']]['run']}"
+    if kind == "model":
+        return [f"distance/{cloud['of']}", minimum]
+    jumps = [f"jumps/{found}" for found in _jumps_of(config, cloud["minimum"])]
+    return [*jumps, minimum]
+
+
+def embedding_spec(config: dict, name: str) -> dict:
+    """Return how a cloud is embedded."""
+    cloud, technique = embedding_names(config)[name]
+    return config["techniques"][technique] | config["clouds"][cloud]["embeddings"][technique]
+
+
+def embedding_packs(config: dict) -> list[tuple[str, list[str]]]:
+    """Return the cloud and the artifacts of each job of the rule `embedding`."""
+    found = {
+        cloud: [f"{cloud}-{technique}" for technique in entry["embeddings"]]
+        for cloud, entry in config["clouds"].items()
+    }
+    return [(cloud, made) for cloud, made in found.items() if made]
+
+
+def animation_spec(config: dict, name: str) -> dict:
+    """Return what an animation shows and how it looks."""
+    entry = config["animations"][name]
+    return {
+        **{"figure": name, "columns": entry["columns"]},
+        "options": config["style"] | entry.get("options", {}),
+        "panels": [_panel_spec(config, name, panel) for panel in entry["panels"]],
     }
 
 
@@ -119,6 +219,11 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
         panel["moments"] = [
             moment_epoch(config, panel["run"], moment, where) for moment in panel["moments"]
         ]
+    if "embedding" in panel:
+        cloud = config["clouds"][embedding_names(config)[panel["embedding"]][0]]
+        panel["method"] = embedding_spec(config, panel["embedding"])["method"]
+        if "runs" in cloud:
+            panel["labels"] = {run: run_title(config, run) for run in cloud["runs"]}
     if "grid" in panel:
         panel["basis"] = config["grids"][panel["grid"]]["basis"]
         basis = config["bases"][panel["basis"]]
@@ -127,21 +232,29 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
     return panel
 
 
+def run_title(config: dict, run: str) -> str:
+    """Return what a run is called in a figure."""
+    return config["runs"][run].get("title", run)
+
+
 def table_spec(config: dict, name: str) -> dict:
     """Return what a table shows."""
     return {"table": name, **config["tables"][name]}
 
 
-def panel_sources(config: dict, figure: str) -> list[str]:
-    """Return the artifacts that a figure draws, as ``stage/name``, sorted."""
+def panel_sources(panels: list[dict]) -> list[str]:
+    """Return the artifacts that panels draw, as ``stage/name``, sorted."""
     stages = (
         ("run", "trajectory"),
         ("grid", "grid"),
         ("basis", "basis"),
         ("projection", "projection"),
+        ("embedding", "embedding"),
     )
-    panels = figure_spec(config, figure)["panels"]
-    return sorted({f"{stage}/{p[key]}" for p in panels for key, stage in stages if key in p})
+    found = {f"{stage}/{p[key]}" for p in panels for key, stage in stages if key in p}
+    for series in (series for panel in panels for series in panel.get("series", ())):
+        found |= {f"trajectory/{run}" for run in series["runs"]}
+    return sorted(found)
 
 
 def table_sources(config: dict, table: str) -> list[str]:
@@ -151,46 +264,89 @@ def table_sources(config: dict, table: str) -> list[str]:
     return sorted({f"projection/{name}" for pair in pairs for name in pair.values()})
 
 
-def claims_spec(config: dict) -> dict:
+def claims_spec(config: dict, paper: str) -> dict:
     """Return which claims are measured on which artifacts, and whether verdicts are given."""
-    entries = {name: _claim_spec(config, claim) for name, claim in config["claims"].items()}
+    found = config["claims"][paper]
+    entries = {
+        name: {key: [_claim_case(config, key, entry) for entry in claim[key]] for key in claim}
+        for name, claim in found.items()
+    }
     return {"judge": config["judge_claims"], "claims": entries}
 
 
-def _claim_spec(config: dict, claim: dict) -> dict:
-    spec = dict(claim)
-    if "grids" in claim:
-        spec["grids"] = [
-            {"grid": name, "basis": config["grids"][name]["basis"]} for name in claim["grids"]
-        ]
-    return spec
+def _claim_case(config: dict, key: str, name: str) -> dict | str:
+    """Return what a claim needs to know of one grid, run or cloud besides its artifact."""
+    registry = claim_registry(key)
+    if registry == "grids":
+        return {"grid": name, "basis": config["grids"][name]["basis"]}
+    if registry == "runs":
+        seed = run_recipe(config, name)["seed"]
+        return {"run": name, "label": run_title(config, name), "seed": seed}
+    if registry == "clouds":
+        cloud = config["clouds"][name]
+        return {
+            "cloud": name,
+            "of": cloud.get("of"),
+            "runs": [_claim_case(config, "runs", run) for run in cloud.get("runs", [])],
+            "embeddings": {
+                f"{name}-{technique}": embedding_spec(config, f"{name}-{technique}")
+                for technique in cloud["embeddings"]
+            },
+        }
+    return name
 
 
-def claims_sources(config: dict) -> list[str]:
-    """Return the artifacts that the claims are measured on, as ``stage/name``, sorted."""
-    stages = {"grids": "grid", "tables": "table", "bases": "basis"}
+def claims_sources(config: dict, name: str) -> list[str]:
+    """Return the artifacts that claims are measured on, as ``stage/name``, sorted.
+
+    `name` is a paper, or ``claims`` for the ledger that joins the papers'.
+    """
+    if name == "claims":
+        return [f"claims/{paper}" for paper in config["claims"]]
+    stages = {registry: stage for stage, registry in STAGES.items() if stage != "embedding"}
     found = set()
-    for claim in config["claims"].values():
-        for key, registry in CLAIM_SOURCES.items():
-            for name in claim.get(key, []):
-                found.add(f"{stages[registry]}/{name}")
-                if key == "grids":
-                    found.add(f"basis/{config['grids'][name]['basis']}")
+    for claim in config["claims"][name].values():
+        for key, entries in claim.items():
+            for entry in entries:
+                found |= _claim_artifacts(config, stages[claim_registry(key)], entry)
     return sorted(found)
+
+
+def _claim_artifacts(config: dict, stage: str, name: str) -> set[str]:
+    if stage == "grid":
+        return {f"grid/{name}", f"basis/{config['grids'][name]['basis']}"}
+    return _cloud_artifacts(config, name) if stage == "distance" else {f"{stage}/{name}"}
+
+
+def _cloud_artifacts(config: dict, cloud: str) -> set[str]:
+    """Return a cloud's distances and embeddings."""
+    techniques = config["clouds"][cloud]["embeddings"]
+    return {f"distance/{cloud}", *(f"embedding/{cloud}-{technique}" for technique in techniques)}
 
 
 def sources(config: dict, stage: str, name: str) -> list[str]:
     """Return the artifacts that one artifact is made from, as ``stage/name``."""
-    if stage == "dataset":
-        return []
-    if stage in ("figure", "table"):
-        return (panel_sources if stage == "figure" else table_sources)(config, name)
-    if stage == "claims":
-        return claims_sources(config)
+    if stage in ("basis", "grid", "projection", "trajectory", "jumps"):
+        return _run_sources(config, stage, name)
+    find = {
+        "dataset": lambda: [],
+        "distance": lambda: _distance_sources(config, name),
+        "embedding": lambda: [f"distance/{embedding_names(config)[name][0]}"],
+        "figure": lambda: panel_sources(figure_spec(config, name)["panels"]),
+        "animation": lambda: panel_sources(animation_spec(config, name)["panels"]),
+        "table": lambda: table_sources(config, name),
+        "claims": lambda: claims_sources(config, name),
+    }
+    return find[stage]()
+
+
+def _run_sources(config: dict, stage: str, name: str) -> list[str]:
     run = run_of(config, stage, name)
     dataset = f"dataset/{config['runs'][run]['dataset']}"
     if stage == "trajectory":
         return [dataset]
+    if stage == "jumps":
+        return [f"trajectory/{run}", dataset]
     if stage == "basis":
         return [f"trajectory/{run}"]
     return [f"basis/{config[f'{stage}s'][name]['basis']}", f"trajectory/{run}", dataset]
@@ -212,32 +368,48 @@ def closure(config: dict, targets: list[str]) -> list[str]:
     return sorted(found)
 
 
+STAGES = {
+    "dataset": "datasets",
+    "trajectory": "runs",
+    "basis": "bases",
+    "grid": "grids",
+    "projection": "projections",
+    "jumps": "minima",
+    "distance": "clouds",
+    "embedding": "clouds",
+    "figure": "figures",
+    "table": "tables",
+    "animation": "animations",
+}
+"""The stages in the order of the data, and the registry that each one's names come from."""
+SHOWN = ("figure", "table", "animation")
+
+
+def names_of(config: dict, stage: str) -> list[str]:
+    """Return the names of a stage's artifacts."""
+    derived = {"jumps": jump_names, "embedding": embedding_names}
+    return list(derived[stage](config) if stage in derived else config[STAGES[stage]])
+
+
 def all_targets(config: dict) -> list[str]:
     """Return every artifact of the registry, as ``stage/name``."""
-    stages = ("dataset", "run", "basis", "grid", "projection", "figure", "table")
-    plurals = {"basis": "bases"}
-    names = {"run": "trajectory"}
-    found = [
-        f"{names.get(stage, stage)}/{name}"
-        for stage in stages
-        for name in config[plurals.get(stage, f"{stage}s")]
-    ]
-    return [*found, "claims/claims"] if config["claims"] else found
+    found = [f"{stage}/{name}" for stage in STAGES for name in names_of(config, stage)]
+    ledgers = [*config["claims"], "claims"] if config["claims"] else []
+    return [*found, *(f"claims/{name}" for name in ledgers)]
 
 
 def named_targets(config: dict) -> dict[str, list[str]]:
-    """Return the targets that have a name: each figure and table, and each paper.
+    """Return the targets that have a name: each figure, table and animation, and each paper.
 
     A paper is what stands before the first underscore of a figure's or table's name.
     """
     found: dict[str, list[str]] = {}
-    for stage in ("figure", "table"):
-        for name in config[f"{stage}s"]:
+    for stage in SHOWN:
+        for name in names_of(config, stage):
             found[name] = [f"{stage}/{name}"]
             found.setdefault(name.partition("_")[0], []).append(f"{stage}/{name}")
-    for members in found.values():
-        if config["claims"] and len(members) > 1:
-            members.append("claims/claims")
+    for paper in set(found) & set(config["claims"]):
+        found[paper].append(f"claims/{paper}")
     return found
 
 
@@ -245,6 +417,8 @@ def run_of(config: dict, stage: str, name: str) -> str:
     """Return the run that an artifact of a stage belongs to."""
     if stage in ("grid", "projection"):
         stage, name = "basis", config[f"{stage}s"][name]["basis"]
+    if stage == "jumps":
+        return config["minima"][jump_names(config)[name][0]]["run"]
     return config["bases"][name]["run"] if stage == "basis" else name
 
 

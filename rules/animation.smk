@@ -1,0 +1,24 @@
+rule animation:
+    input:
+        upstream("animation"),
+    output:
+        data=f"{RESULTS}/animation/{{name}}.h5",
+        movie=f"{RESULTS}/animation/{{name}}.{MOVIE}",
+    log:
+        f"{RESULTS}/log/animation/{{name}}.log",
+    benchmark:
+        f"{RESULTS}/benchmark/animation/{{name}}.tsv"
+    wildcard_constraints:
+        name=names("animations"),
+    localrule: True
+    conda:
+        "../envs/lossmap.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("animation"),
+        runtime=30,
+    params:
+        spec=spec(specs.animation_spec),
+        code=code("animation.py"),
+    script:
+        "../workflow_scripts/animation.py"

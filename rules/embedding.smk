@@ -1,0 +1,27 @@
+# One job makes all embeddings of a cloud: loading PHATE, t-SNE and UMAP takes longer than most of them.
+EMBEDDING_CODE = code("embedding.py")
+
+for cloud, made in specs.embedding_packs(config):
+
+    rule:
+        name:
+            f"embedding_{cloud}"
+        input:
+            artifact("distance", cloud),
+        output:
+            [artifact("embedding", name) for name in made],
+        log:
+            f"{RESULTS}/log/embedding/{cloud}.log",
+        benchmark:
+            f"{RESULTS}/benchmark/embedding/{cloud}.tsv"
+        conda:
+            "../envs/lossmap.yaml"
+        threads: threads_of("embedding")
+        resources:
+            mem_mb=memory("embedding", made),
+            runtime=30,
+        params:
+            spec=specs_of(specs.embedding_spec, made),
+            code=EMBEDDING_CODE,
+        script:
+            "../workflow_scripts/embedding.py"

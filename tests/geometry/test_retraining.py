@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+
+from lossmap.artifacts.distance import CURVES, Origins
+from lossmap.errors import LossmapError
+from lossmap.geometry.distances import measure_cloud_geometry
+from lossmap.geometry.retraining import (
+    measure_detours,
+    measure_embedded_retraining,
+    measure_final_spread,
+    measure_net_cosines,
+    measure_retraining,
+)
+
+OPTIMUM = np.array([10.0, 20.0, 30.0])
+
+
+def make_cloud(paths, optimum=None, sources=("run",), direction=None):
+    """Return the cloud of hand-made paths, float64 (points, 3) each, around an optimum."""
+    rows = np.concatenate([*([optimum[None]] if optimum is not None else []), *paths])
+    before = len(rows) - sum(len(path) for path in paths)
+    trajectory = np.r_[[-1] * before, np.repeat(range(len(paths)), [len(p) for p in paths])]
+    trajectory = trajectory.astype(np.int64)
+    source = np.maximum(trajectory, 0) if len(sources) > 1 else 0 * trajectory
+    origins = Origins(
+        is_optimum=(trajectory < 0).astype(np.int8),
+        trajectory=trajectory,
+        source=source,
+        direction=np.where(trajectory < 0, -1, 40 + trajectory),
+        step_size=np.where(trajectory < 0, np.nan, 0.25 * (1 + trajectory)),
+        epoch=np.arange(len(rows)),
+        **{name: np.full(len(rows), np.nan) for name in CURVES},
+        sources=list(sources),
+    )
+    return measure_cloud_geometry({"rows": rows}, origins)
+
+
+def around(*offsets):
+    return OPTIMUM + np.array(offsets, float)
+
+
+STRAIGHT = around([4, 0, 0], [2, 0, 0], [1, 0, 0])
+OUTWARD = around([0, 2, 0], [0, 4, 0], [0, 6, 0], [0, 1, 0])
+TURNING = around([1, 0, 0], [0, 1.5, 0], [-2, 0, 0])
+
+
+def test_straight_way_back():
+    found = measure_retraining(make_cloud([STRAIGHT], OPTIMUM))
+
+    assert found.outward == pytest.approx([1])
+    assert found.monotone == pytest.approx([1])
+    assert found.cosine == pytest.approx([1])
+    assert found.angle == pytest.approx([0], abs=1e-6)
+
+
+def test_way_outward_first():
+    found = measure_retraining(make_cloud([STRAIGHT, OUTWARD], OPTIMUM))
+
+    assert found.outward == pytest.approx([1, 3])
+    assert found.monotone == pytest.approx([1, 1 / 3])
+    assert found.cosine == pytest.approx([1, 1])
+    assert found.direction.tolist() == [40, 41]
+    assert found.step_size.tolist() == [0.25, 0.5]
+
+
+def test_turning_around_the_optimum():
+    found = measure_retraining(make_cloud([TURNING], OPTIMUM))
+
+    assert found.outward == pytest.approx([2])
+    assert found.monotone == pytest.approx([0])
+    assert found.cosine == pytest.approx([-0.5])
+    assert found.angle == pytest.approx([np.pi])
+
+
+def test_reaching_the_optimum_exactly_leaves_no_direction_there():
+    found = measure_retraining(make_cloud([around([4, 0, 0], [2, 0, 0], [0, 0, 0])], OPTIMUM))
+
+    assert found.cosine == pytest.approx([1])
+    assert found.monotone == pytest.approx([1])
+
+
+def test_embedding_is_seen_from_the_centroid_of_last_points():
+    cloud = make_cloud([np.ones((3, 3))] * 2 + np.arange(18).reshape(2, 3, 3) / 9)
+    points = np.array([[3, 0], [4, 0], [1, 0], [0, 2], [-2, 0], [-1, 0]], float)
+    found = measure_embedded_retraining(points, cloud.origins)
+
+    assert found.outward == pytest.approx([4 / 3, 1])
+    assert found.monotone == pytest.approx([0.5, 0.5])
+    assert found.cosine == pytest.approx([1, 0])
+    assert found.angle == pytest.approx([0, np.pi / 2])
+
+
+@pytest.mark.parametrize("path", [STRAIGHT[:1], around([0, 0, 0], [1, 0, 0])])
+def test_trajectory_without_jump_or_epoch_is_named(path):
+    with pytest.raises(LossmapError, match=r"direction 40, step 0.25: \d points"):
+        measure_retraining(make_cloud([path], OPTIMUM))
+
+
+def test_cloud_without_optimum_is_refused():
+    with pytest.raises(LossmapError, match="the cloud of run has 0"):
+        measure_retraining(make_cloud([STRAIGHT]))
+
+
+RUNS = make_cloud(
+    [
+        np.array([[1.0, 0, 0], [2, 0, 0], [3, 0, 0]]),
+        np.array([[1.0, 0, 0], [1, 3, 0], [5, 3, 0]]),
+        np.array([[1.0, 0, 0], [1, 1, 0], [0, 0, 0.5]]),
+    ],
+    sources=("a", "b", "c"),
+)
+
+
+def test_net_displacements_are_compared():
+    net = np.array([[2, 0, 0], [4, 3, 0], [-1, 0, 0.5]])
+    unit = net / np.linalg.norm(net, axis=1, keepdims=True)
+
+    np.testing.assert_allclose(measure_net_cosines(RUNS), unit @ unit.T, atol=1e-12)
+
+
+def test_detours():
+    wanted = [1, 7 / 5, (1 + 1.5) / np.sqrt(1.25)]
+
+    assert measure_detours(RUNS) == pytest.approx(wanted)
+    assert measure_detours(make_cloud([TURNING[[0, 1, 0]]])).tolist() == [np.inf]
+
+
+def test_final_spread_of_groups():
+    ends = np.array([[3, 0, 0], [5, 3, 0], [0, 0, 0.5]])
+    ab, ac, bc = (np.linalg.norm(ends[i] - ends[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+    found = measure_final_spread(RUNS, {"two": ["a", "b"], "all": ["c", "a", "b"]})
+
+    assert found == pytest.approx({"two": ab, "all": (ab + ac + bc) / 3})
+
+
+@pytest.mark.parametrize("members", [["a"], ["a", "z"]])
+def test_group_of_strangers_or_of_one_is_named(members):
+    with pytest.raises(LossmapError, match="group 'SGD': expected two or more of a, b, c"):
+        measure_final_spread(RUNS, {"SGD": members})

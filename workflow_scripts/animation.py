@@ -1,0 +1,18 @@
+"""Film one animation and keep what it draws (rule animation)."""
+
+from pathlib import Path
+
+from lossmap import logs
+from lossmap.artifacts.figure import FIGURE, save_panels
+from lossmap.artifacts.store import name_of, trace_provenance
+from lossmap.figures.animation import write_animation
+from lossmap.figures.panels import collect_panels
+
+logs.start(snakemake.log[0])
+provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+spec = provenance.parameters()
+movie = Path(snakemake.output.movie).suffix.removeprefix(".")
+
+panels = collect_panels(spec, {name_of(path): path for path in snakemake.input})
+write_animation(spec, panels, snakemake.output.movie, movie)
+save_panels(snakemake.output.data, FIGURE, panels, provenance)

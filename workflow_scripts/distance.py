@@ -1,0 +1,13 @@
+"""Measure the exact pairwise geometry of one cloud of weight vectors (rule distance)."""
+
+from lossmap import logs
+from lossmap.artifacts.distance import save_distance
+from lossmap.artifacts.store import name_of, trace_provenance
+from lossmap.clouds import measure_cloud
+
+logs.start(snakemake.log[0])
+provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+
+sources = {name_of(path): path for path in snakemake.input}
+cloud = measure_cloud(provenance.parameters(), sources)
+save_distance(snakemake.output[0], cloud, provenance)

@@ -1,0 +1,12 @@
+"""Embed one cloud in two dimensions by every technique that is asked for (rule embedding)."""
+
+from lossmap import logs
+from lossmap.artifacts.distance import load_distance
+from lossmap.artifacts.store import trace_provenance
+from lossmap.embedding import save_embeddings
+
+logs.start(snakemake.log[0])
+provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+
+cloud = load_distance(snakemake.input[0])
+save_embeddings(cloud, provenance.parameters(), snakemake.output, provenance)

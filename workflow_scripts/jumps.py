@@ -1,0 +1,19 @@
+"""Jump away from one minimum and retrain, in one or more directions (rule jumps)."""
+
+from lossmap import logs
+from lossmap.artifacts.dataset import load_dataset
+from lossmap.artifacts.store import trace_provenances
+from lossmap.devices import lease_device
+from lossmap.network.arithmetic import fix_arithmetic
+from lossmap.network.jumps import jump_and_retrain, load_minimum
+
+log = logs.start(snakemake.log[0])
+made = trace_provenances(
+    snakemake.params.spec, snakemake.params.code, snakemake.input, snakemake.output
+)
+images, minimum = load_dataset(snakemake.input.dataset), load_minimum(snakemake.input.trajectory)
+
+with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
+    fix_arithmetic(snakemake.threads, device)
+    log.info("on %s, %d threads", device, snakemake.threads)
+    jump_and_retrain(images, minimum, made, device, log)

@@ -1,0 +1,143 @@
+"""Which weight vectors make a cloud, in which order, and where each comes from.
+
+Opens the artifacts that a cloud is made of and leaves the measuring to the rooms below.
+"""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from lossmap.artifacts.distance import CURVES, Cloud, Origins, load_distance
+from lossmap.artifacts.jumps import open_jumps
+from lossmap.artifacts.trajectory import open_trajectory
+from lossmap.embedding import grow_tree
+from lossmap.errors import LossmapError
+from lossmap.geometry.distances import measure_cloud_geometry
+from lossmap.geometry.nulls import draw_null
+
+
+def measure_cloud(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
+    """Return the cloud that a specification asks for.
+
+    Parameters
+    ----------
+    spec : by `kind`
+        jumps: `minimum` (a run, whose last snapshot is the optimum) and `jumps` (names).
+        runs: `runs` (names).
+        tree: see `lossmap.embedding.grow_tree`.
+        null: `null` (walks | straight) and `seed`.
+    sources : path of each artifact by ``stage/name``. null: the cloud that is imitated, and a run
+        of its network, which tells the number of parameters
+
+    Raises
+    ------
+    LossmapError
+        A source is missing, damaged or does not belong to the others, or `kind` is unknown.
+    """
+    kinds = {"jumps": _measure_jumps, "runs": _measure_runs, "null": _measure_null}
+    if spec["kind"] == "tree":
+        return grow_tree(spec)
+    if spec["kind"] not in kinds:
+        raise LossmapError(
+            f"cloud of kind '{spec['kind']}' is unknown; allowed: {', '.join(kinds)}, tree"
+        )
+    return kinds[spec["kind"]](spec, sources)
+
+
+def _measure_jumps(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
+    """Return the optimum, then each direction, in it each step size, in it each epoch."""
+    with ExitStack() as stack:
+        name = f"trajectory/{spec['minimum']}"
+        run = stack.enter_context(open_trajectory(_path(name, sources)))
+        vectors, parts, trajectories = {name: run["thetas"][-1:]}, [_optimum_origins(run)], 0
+        for jump in (f"jumps/{name}" for name in spec["jumps"]):
+            file = stack.enter_context(open_jumps(_path(jump, sources)))
+            vectors[jump] = file["thetas"]
+            parts.append(_jump_origins(file, trajectories))
+            trajectories += len(file["step_sizes"])
+        return measure_cloud_geometry(vectors, _join(parts, [spec["minimum"]]))
+
+
+def _measure_runs(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
+    """Return run after run, snapshot after snapshot."""
+    with ExitStack() as stack:
+        vectors, parts = {}, []
+        for index, name in enumerate(spec["runs"]):
+            key = f"trajectory/{name}"
+            run = stack.enter_context(open_trajectory(_path(key, sources)))
+            vectors[key] = run["thetas"]
+            parts.append(_run_origins(run, index))
+        return measure_cloud_geometry(vectors, _join(parts, spec["runs"]))
+
+
+def _measure_null(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
+    """Return a null model of the one `distance` artifact among the sources."""
+    with open_trajectory(_path_of_stage("trajectory", sources)) as run:
+        params = run["thetas"].shape[1]
+    cloud = load_distance(_path_of_stage("distance", sources))
+    return draw_null(cloud, params, spec["null"], spec["seed"])
+
+
+def _path(name: str, sources: Mapping[str, str | Path]) -> str | Path:
+    if name not in sources:
+        raise LossmapError(
+            f"the cloud needs {name}, but the job's inputs are {', '.join(sources) or 'none'}"
+        )
+    return sources[name]
+
+
+def _path_of_stage(stage: str, sources: Mapping[str, str | Path]) -> str | Path:
+    names = [name for name in sources if name.startswith(f"{stage}/")]
+    if len(names) != 1:
+        raise LossmapError(
+            f"the cloud needs one input of stage '{stage}', but the job's inputs are "
+            f"{', '.join(sources) or 'none'}"
+        )
+    return sources[names[0]]
+
+
+def _optimum_origins(run: h5py.File) -> dict[str, np.ndarray]:
+    return {
+        "is_optimum": np.ones(1, np.int8),
+        "trajectory": np.array([-1]),
+        "source": np.array([0]),
+        "direction": np.array([-1]),
+        "step_size": np.array([np.nan]),
+        "epoch": np.array([-1]),
+        **{name: run[name][-1:] for name in CURVES},
+    }
+
+
+def _jump_origins(file: h5py.File, first: int) -> dict[str, np.ndarray]:
+    steps, epochs = file["thetas"].shape[:2]
+    count = steps * epochs
+    return {
+        "is_optimum": np.zeros(count, np.int8),
+        "trajectory": np.repeat(np.arange(first, first + steps), epochs),
+        "source": np.zeros(count, np.int64),
+        "direction": np.full(count, file["direction_seed"][()]),
+        "step_size": np.repeat(file["step_sizes"][()], epochs),
+        "epoch": np.tile(file["epochs"][()], steps),
+        **{name: file[name][()].ravel() for name in CURVES},
+    }
+
+
+def _run_origins(run: h5py.File, index: int) -> dict[str, np.ndarray]:
+    count = run["thetas"].shape[0]
+    return {
+        "is_optimum": np.zeros(count, np.int8),
+        "trajectory": np.full(count, index),
+        "source": np.full(count, index),
+        "direction": np.full(count, -1),
+        "step_size": np.full(count, np.nan),
+        "epoch": run["epochs"][()],
+        **{name: run[name][()] for name in CURVES},
+    }
+
+
+def _join(parts: list[dict[str, np.ndarray]], sources: list[str]) -> Origins:
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return Origins(**joined, sources=list(sources))

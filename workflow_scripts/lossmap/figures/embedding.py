@@ -1,0 +1,299 @@
+"""An embedded cloud: points, the lines that join them along trajectories, and their marks.
+
+Finished arrays in, drawn on given axes, axes returned. An animation draws the same cloud up to an
+epoch: nothing else differs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+
+from lossmap.figures.hues import darken, flat_colours, ramp, step_colours, visible_map
+from lossmap.figures.landscape import Panel
+from lossmap.figures.panels_embedding import METHODS
+from lossmap.figures.scale import LossScale
+from lossmap.figures.sources import words
+from lossmap.figures.style import GAP, GOLD, INK, NOTE_SIZE, ZORDER, points
+
+SHADED = ("direction", "source")
+"""Colours whose hue is a category and whose lightness is the epoch."""
+MARK_STYLES = {
+    "jumps": {"marker": "D", "size": 3.0},
+    "starts": {"marker": "*", "size": 8.0, "color": GOLD, "label": "initialisation"},
+    "ends": {"marker": "s", "size": 3.4, "label": "end of training"},
+    "optimum": {"marker": "X", "size": 6.0, "color": INK, "label": "minimum"},
+}
+EDGE = 0.3
+"""How much darker than its point the edge is that keeps a light point visible."""
+LINE_WIDTH = 0.45
+PRESENT = 2.5
+"""Diameter of an animation's present points, by that of the others: seen around a diamond too."""
+FAINTEST, TAIL = 0.3, 0.2
+"""An animation's tail fades to this opacity within this share of all epochs."""
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """What decides the colours of a comparison's points.
+
+    Attributes
+    ----------
+    colour, hue : as in the panel's entry of the registry
+    epochs : the range of epochs, to 0…1
+    losses : the scale of training losses
+    categories : directions, trajectories or labels of the whole figure; one hue each
+    steps : step sizes of the whole figure, ascending; one grey each
+    colormaps : of losses and of epochs
+    """
+
+    colour: str
+    hue: str
+    epochs: Normalize
+    losses: LossScale
+    categories: tuple[object, ...]
+    steps: tuple[float, ...]
+    colormaps: tuple[str, str]
+
+    def shade(self, epochs: np.ndarray) -> np.ndarray:
+        """Return the place of epochs on a ramp: 0 lightest, 1 darkest."""
+        share = np.clip(np.asarray(self.epochs(epochs), np.float64), 0.0, 1.0)
+        return share if self.hue == "ascending" else 1.0 - share
+
+
+def plot_embedding(
+    axes: Axes,
+    panel: Panel,
+    colouring: Colouring,
+    *,
+    marks: Sequence[str] = (),
+    lines: bool = True,
+    point_size: float = 2.2,
+    until: int | None = None,
+) -> Axes:
+    """Draw one embedded cloud.
+
+    Parameters
+    ----------
+    axes : two-dimensional axes
+    panel : arrays of `lossmap.figures.panels_embedding`
+    colouring : colours, shared by the panels of a comparison
+    marks : of ``jumps``, ``starts``, ``ends``
+    lines : whether the points of a trajectory are joined
+    point_size : diameter in points at scale 1
+    until : last epoch that is drawn, each trajectory's present point emphasised, older ones fading;
+        everything by default. Limits, colours and marks are those of the whole cloud.
+    """
+    _frame(axes, panel)
+    colours = colour_points(panel, colouring)
+    order = draw_order(panel, until)
+    opacity, present = _fade(panel, colouring, order, until)
+    if lines:
+        _draw_lines(axes, panel, colours, opacity, order)
+    _draw_points(axes, panel, colours[order], opacity[order], present[order], order, point_size)
+    _draw_marks(axes, panel, colouring, colours, marks, order)
+    missing = notes_of(panel, colouring)
+    if missing:
+        style = {"transform": axes.transAxes, "va": "bottom", "fontsize": points(NOTE_SIZE)}
+        axes.text(0.0, 1.01, "\n".join(missing), gid="notes", **style)
+    return axes
+
+
+def notes_of(panel: Panel, colouring: Colouring) -> list[str]:
+    """Return what a panel must say in words because it cannot be drawn as it is."""
+    if colouring.colour != "loss":
+        return []
+    retrained = np.asarray(panel["trajectory"]) >= 0
+    heights = colouring.losses.to_height(np.asarray(panel["train_loss"])[retrained])
+    missing = int((~np.isfinite(heights)).sum())
+    if not missing:
+        return []
+    return [f"grey: loss not finite, {missing} point{'s' if missing > 1 else ''}"]
+
+
+def categories_of(panel: Panel, colour: str) -> list[object]:
+    """Return for each point the category that its hue stands for."""
+    if colour == "source":
+        names = words(panel, "label_names")
+        return [names[label] if label >= 0 else None for label in panel["label"]]
+    key = "direction" if colour == "direction" else "trajectory"
+    return [int(value) for value in panel[key]]
+
+
+def colour_points(panel: Panel, colouring: Colouring) -> np.ndarray:
+    """Return the colour of each point, (n, 3) sRGB."""
+    shade = colouring.shade(np.asarray(panel["epoch"]))
+    loss_map, epoch_map = colouring.colormaps
+    if colouring.colour == "epoch":
+        return visible_map(epoch_map)(shade)[:, :3]
+    if colouring.colour == "loss":
+        heights = colouring.losses.to_height(panel["train_loss"])
+        colours = visible_map(loss_map)(colouring.losses.norm(np.nan_to_num(heights)))[:, :3]
+        return np.where(np.isfinite(heights)[:, None], colours, _grey())
+    colours = np.tile(_grey(), (len(shade), 1))
+    categories = categories_of(panel, colouring.colour)
+    for index, category in enumerate(colouring.categories):
+        rows = [row for row, found in enumerate(categories) if found == category]
+        colours[rows] = hue_of(colouring, index, shade[rows])
+    return colours
+
+
+def hue_of(colouring: Colouring, index: int, shade: np.ndarray) -> np.ndarray:
+    """Return the colours of a category at places on its ramp, (n, 3)."""
+    number = len(colouring.categories)
+    if colouring.colour in SHADED:
+        return ramp(index, number)(shade)[:, :3]
+    return np.tile(flat_colours(number)[index], (len(shade), 1))
+
+
+def _grey() -> np.ndarray:
+    return np.full(3, int(GAP[1:3], 16) / 255)
+
+
+def draw_order(panel: Panel, until: int | None = None) -> np.ndarray:
+    """Return the rows of retrained points in the order they are drawn.
+
+    By epoch, then by trajectory: no trajectory lies on top of all others.
+    """
+    trajectory, epoch = np.asarray(panel["trajectory"]), np.asarray(panel["epoch"])
+    order = np.lexsort((trajectory, epoch))
+    shown = trajectory[order] >= 0
+    if until is not None:
+        shown &= epoch[order] <= until
+    return order[shown]
+
+
+def _fade(
+    panel: Panel, colouring: Colouring, order: np.ndarray, until: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's opacity, and whether it is the present point of its trajectory."""
+    opacity, present = np.ones(len(panel["epoch"])), np.zeros(len(panel["epoch"]), bool)
+    if until is None:
+        return opacity, present
+    trajectory, epoch = np.asarray(panel["trajectory"]), np.asarray(panel["epoch"])
+    last = {trajectory[row]: row for row in order}
+    newest = np.array([epoch[last.get(index, row)] for row, index in enumerate(trajectory)])
+    tail = max(2.0, TAIL * (colouring.epochs.vmax - colouring.epochs.vmin))
+    opacity = np.clip(1.0 - (1.0 - FAINTEST) * (newest - epoch) / tail, FAINTEST, 1.0)
+    present[list(last.values())] = True
+    return opacity, present
+
+
+def _frame(axes: Axes, panel: Panel) -> None:
+    """Show every point in a square, each axis named after the method; no unit, so no ticks."""
+    positions = np.asarray(panel["points"])
+    low, high = positions.min(axis=0), positions.max(axis=0)
+    half = 0.56 * float((high - low).max()) or 1.0
+    for limit, middle in zip((axes.set_xlim, axes.set_ylim), (low + high) / 2, strict=True):
+        limit(middle - half, middle + half)
+    axes.set_aspect("equal", adjustable="box")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    name = METHODS[words(panel, "method")[0]]
+    style = {"labelpad": points(1.5), "fontsize": points(6.0)}
+    axes.set_xlabel(f"{name} 1", **style)
+    axes.set_ylabel(f"{name} 2", **style)
+
+
+def segments_of(panel: Panel, order: np.ndarray) -> np.ndarray:
+    """Return the pairs of rows that a line joins, (segments, 2), in the order of their ends."""
+    trajectory = np.asarray(panel["trajectory"])
+    last: dict[int, int] = {}
+    pairs = []
+    for row in order:
+        if trajectory[row] in last:
+            pairs.append((last[trajectory[row]], row))
+        last[trajectory[row]] = row
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _draw_lines(
+    axes: Axes, panel: Panel, colours: np.ndarray, opacity: np.ndarray, order: np.ndarray
+) -> None:
+    pairs = segments_of(panel, order)
+    ends = pairs[:, 1]
+    joined = LineCollection(
+        np.asarray(panel["points"])[pairs],
+        colors=np.column_stack([colours[ends], opacity[ends]]),
+        linewidths=points(LINE_WIDTH),
+        capstyle="round",
+    )
+    joined.set(gid="lines", zorder=ZORDER["path"])
+    axes.add_collection(joined, autolim=False)
+
+
+def _draw_points(
+    axes: Axes,
+    panel: Panel,
+    colours: np.ndarray,
+    opacity: np.ndarray,
+    present: np.ndarray,
+    order: np.ndarray,
+    point_size: float,
+) -> None:
+    edges = np.where(present[:, None], _ink(), darken(colours, EDGE))
+    diameter = points(point_size) * np.where(present, PRESENT, 1.0)
+    axes.scatter(
+        *np.asarray(panel["points"])[order].T,
+        s=diameter**2,
+        facecolors=np.column_stack([colours, opacity]),
+        edgecolors=np.column_stack([edges, opacity]),
+        linewidths=points(0.2) * np.where(present, 2.5, 1.0),
+        zorder=ZORDER["path"] + 0.5,
+        gid="points",
+    )
+
+
+def _ink() -> np.ndarray:
+    return np.array([int(INK[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+
+
+def _draw_marks(
+    axes: Axes,
+    panel: Panel,
+    colouring: Colouring,
+    colours: np.ndarray,
+    marks: Sequence[str],
+    order: np.ndarray,
+) -> None:
+    for name in ("ends", "jumps", "starts"):  # golden stars above everything
+        if name in marks:
+            rows, faces = _marked(panel, colouring, colours, name, order)
+            _draw_mark(axes, panel, name, rows, faces)
+    optimum = np.flatnonzero(np.asarray(panel["trajectory"]) < 0)
+    if len(optimum):
+        _draw_mark(axes, panel, "optimum", optimum, INK)
+
+
+def _marked(
+    panel: Panel, colouring: Colouring, colours: np.ndarray, name: str, order: np.ndarray
+) -> tuple[np.ndarray, object]:
+    """Return the rows that bear a mark, and the colours of the marks."""
+    trajectory, epoch = np.asarray(panel["trajectory"]), np.asarray(panel["epoch"])
+    if name == "starts":
+        return order[epoch[order] == 0], GOLD
+    if name == "ends":
+        final = {trajectory[row]: row for row in draw_order(panel)}
+        rows = np.array([row for row in order if final[trajectory[row]] == row], np.int64)
+        return rows, colours[rows]
+    steps = np.asarray(panel["step_size"])
+    rows = order[(epoch[order] == 0) & np.isfinite(steps[order])]
+    which = np.searchsorted(colouring.steps, steps[rows])
+    return rows, step_colours(len(colouring.steps))[which]
+
+
+def _draw_mark(axes: Axes, panel: Panel, name: str, rows: np.ndarray, faces: object) -> None:
+    style = MARK_STYLES[name]
+    axes.scatter(
+        *np.asarray(panel["points"])[rows].T,
+        marker=style["marker"],
+        s=points(style["size"]) ** 2,
+        c=faces,
+        edgecolors="white" if name == "optimum" else INK,
+        linewidths=points(0.5),
+        zorder=ZORDER["mark"] + (1.0 if name in ("starts", "optimum") else 0.0),
+        gid=name,
+    )

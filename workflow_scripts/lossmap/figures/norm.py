@@ -1,0 +1,137 @@
+"""The L2 norm of the weights during training: a mean over runs and the range of the runs.
+
+Finished arrays in, drawn on given axes, axes returned.
+"""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+
+from lossmap.figures.families import (
+    Cell,
+    Comparison,
+    Drawing,
+    Family,
+    LegendLine,
+    Options,
+    wrap_entries,
+)
+from lossmap.figures.hues import ramp
+from lossmap.figures.landscape import Panel
+from lossmap.figures.scale import fit_scale, format_loss
+from lossmap.figures.sources import words
+from lossmap.figures.style import GAP, NOTE_SIZE, points
+
+SHADE = 0.55
+"""Where on the ramp of its hue a series is drawn."""
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+"""Line styles by series, so that a print in grey can be read."""
+TICKS = 6
+
+
+def plot_norm(axes: Axes, panel: Panel) -> Axes:
+    """Draw the mean norm of each series over its runs as a line, their range as a band.
+
+    Epochs at which a run's norm is not finite or zero are left out of that run's mean and range,
+    and counted in a note.
+
+    Parameters
+    ----------
+    axes : two-dimensional axes
+    panel : arrays of `lossmap.figures.panels_embedding`
+    """
+    labels = words(panel, "label_names")
+    for index, label in enumerate(labels):
+        epochs, norms = np.asarray(panel[f"epochs_{index}"]), drawable(panel[f"norm_{index}"])
+        known = np.isfinite(norms).any(axis=0)
+        epochs, norms = epochs[known], norms[:, known]
+        style = series_style(index, len(labels))
+        if len(norms) > 1:
+            band = (np.nanmin(norms, axis=0), np.nanmax(norms, axis=0))
+            band_style = {"color": style["color"], "alpha": 0.22, "linewidth": 0.0}
+            axes.fill_between(epochs, *band, gid=f"range-{index}", **band_style)
+        mean = np.nanmean(norms, axis=0)
+        axes.plot(epochs, mean, gid=f"mean-{index}", label=label, **style)
+    _frame(axes, panel)
+    return axes
+
+
+def drawable(norms: np.ndarray) -> np.ndarray:
+    """Return norms with NaN for those that a logarithmic axis cannot show."""
+    norms = np.asarray(norms, np.float64)
+    return np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
+
+
+def series_style(index: int, number: int) -> dict[str, object]:
+    """Return the look of a series' line."""
+    return {
+        "color": ramp(index, number)(SHADE)[:3],
+        "linestyle": DASHES[index % len(DASHES)],
+        "linewidth": points(1.1),
+    }
+
+
+def notes_of(panel: Panel) -> list[str]:
+    """Return how many norms cannot be drawn, in words."""
+    norms = [np.asarray(panel[f"norm_{i}"]) for i in range(len(words(panel, "label_names")))]
+    missing = sum(int(np.isnan(drawable(values)).sum()) for values in norms)
+    return [f"not finite: {missing} of {sum(n.size for n in norms)} norms"] if missing else []
+
+
+def _frame(axes: Axes, panel: Panel) -> None:
+    number = len(words(panel, "label_names"))
+    epochs = np.concatenate([panel[f"epochs_{index}"] for index in range(number)])
+    low, high = float(epochs.min()), float(epochs.max())
+    axes.set_xlim(low, max(high, low + 1.0))
+    axes.set_yscale("log")
+    scale = fit_scale("log", [np.asarray(panel[f"norm_{i}"]) for i in range(number)])
+    room = 0.06 * (scale.top - scale.bottom)
+    bottom, top = scale.bottom - room, scale.top + room
+    axes.set_ylim(10.0**bottom, 10.0**top)
+    ticks = scale.choose_levels(bottom, top, TICKS)
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_major_formatter(FixedFormatter([format_loss(tick) for tick in ticks]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("L2 norm of the weights")
+    axes.spines[["top", "right"]].set_visible(False)
+    if notes_of(panel):
+        style = {"transform": axes.transAxes, "va": "bottom", "fontsize": points(NOTE_SIZE)}
+        axes.text(0.0, 1.01, "\n".join(notes_of(panel)), gid="notes", **style)
+
+
+def _explain(comparisons: list[Comparison]) -> list[LegendLine]:
+    lines: dict[tuple[str, ...], list[Line2D]] = {}
+    for cell in (cell for comparison in comparisons for cell in comparison.cells):
+        labels = words(cell.panel, "label_names")
+        lines[tuple(labels)] = [
+            Line2D([], [], label=label, **series_style(index, len(labels)))
+            for index, label in enumerate(labels)
+        ]
+    several = any(len(cell.panel[f"norm_{i}"]) > 1 for cell, i in _series(comparisons))
+    band = [Patch(color=GAP, label="range of the runs")] if several else []
+    return [line for handles in lines.values() for line in wrap_entries("", [*handles, *band])]
+
+
+def _series(comparisons: list[Comparison]) -> list[tuple[Cell, int]]:
+    cells = [cell for comparison in comparisons for cell in comparison.cells]
+    return [(cell, i) for cell in cells for i in range(len(words(cell.panel, "label_names")))]
+
+
+def _plot_cell(axes: Axes, cell: Cell, comparison: Comparison, options: Options) -> Axes:
+    return plot_norm(axes, cell.panel)
+
+
+def _note(cell: Cell, comparison: Comparison) -> list[str]:
+    return notes_of(cell.panel)
+
+
+NORM = Drawing(
+    Family("norm", explain=_explain, note=_note),
+    _plot_cell,
+    aspect=0.75,
+    inset=(0.36, 0.30, 0.08, 0.04),
+)

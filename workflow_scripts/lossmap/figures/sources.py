@@ -1,0 +1,48 @@
+"""How a panel names what it draws, and how it is told that it cannot have it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lossmap.errors import LossmapError
+
+Spec = Mapping[str, Any]
+Panel = dict[str, Any]
+"""Finished arrays and lists of words, by name."""
+Sources = Mapping[str, Path]
+"""Path of each artifact, by ``stage/name``."""
+
+
+def find_source(
+    panel: Spec, key: str, sources: Sources, where: str, stage: str | None = None
+) -> Path:
+    """Return the path of the artifact that a panel names under `key`.
+
+    Raises
+    ------
+    LossmapError
+        The panel names none, or the artifact is not among the sources.
+    """
+    if key not in panel:
+        raise LossmapError(f"{where}: '{panel['draw']}' needs '{key}', but none is named")
+    return find_artifact(f"{stage or key}/{panel[key]}", sources, where)
+
+
+def find_artifact(name: str, sources: Sources, where: str) -> Path:
+    """Return the path of ``stage/name``; raises LossmapError where it is not among the sources."""
+    if name not in sources:
+        raise LossmapError(f"{where}: {name} is not among the inputs of this figure")
+    return sources[name]
+
+
+def check_choice(where: str, key: str, got: object, allowed: Sequence[str]) -> None:
+    """Raise LossmapError unless `got` is one of the allowed words."""
+    if got not in allowed:
+        raise LossmapError(f"{where}: {key} is '{got}', expected one of {', '.join(allowed)}")
+
+
+def words(panel: Mapping[str, Any], name: str) -> list[str]:
+    """Return a dataset of words as a list, whether collected or read back."""
+    return [str(word) for word in np.atleast_1d(panel[name])]

@@ -1,0 +1,131 @@
+"""Null models of jump-and-retrain: clouds like a given one where there is no landscape.
+
+Neither needs the weights. Independent Gaussian directions in `params` dimensions are fully
+described by their inner products, which are drawn from their exact distribution.
+"""
+
+import numpy as np
+
+from lossmap.artifacts.distance import CURVES, Cloud, Origins
+from lossmap.errors import LossmapError
+from lossmap.geometry.distances import measure_cloud_geometry, trajectory_rows
+
+REST = 0.1
+"""Share of the jump that is left at the end of the straight model."""
+
+
+def draw_gaussians(count: int, params: int, seed: int) -> np.ndarray:
+    """Return `count` iid standard Gaussian vectors of `params` dimensions, up to a rotation.
+
+    Their inner products have exactly the distribution of those of such vectors (Wishart): by
+    Bartlett's decomposition they are L Lᵀ, L lower triangular with independent entries,
+    L_ii² ~ χ²(params − i) for i from 0 and L_ij ~ N(0, 1) below the diagonal.
+
+    Parameters
+    ----------
+    count : number of vectors
+    params : their dimension
+    seed : of the draw
+
+    Returns
+    -------
+    float64 (count, min(count, params))
+    """
+    generator = np.random.default_rng(seed)
+    if count > params:
+        return generator.standard_normal((count, params))
+    vectors = np.tril(generator.standard_normal((count, count)), -1)
+    np.fill_diagonal(vectors, np.sqrt(generator.chisquare(params - np.arange(count))))
+    return vectors
+
+
+def draw_null(cloud: Cloud, params: int, null: str, seed: int) -> Cloud:
+    """Return a null model of a cloud of jumps.
+
+    Both models keep the distance of the optimum from the origin, the lengths of the jumps, the
+    direction that the step sizes of one jump direction share, and the origins without the losses;
+    the optimum and the directions are drawn at random.
+
+    Parameters
+    ----------
+    cloud : the real one, of jumps around one optimum
+    params : number of parameters of its vectors
+    null : ``walks`` or ``straight``
+        walks: from the jump point on, every step goes in a random direction of its own and is as
+        long as the real trajectory's. straight: the displacement from the optimum shrinks without
+        turning, in proportion to the lengths of the real steps, to `REST` of the jump.
+    seed : of the draw
+
+    Raises
+    ------
+    LossmapError
+        The cloud has no optimum, or `null` is none of the two.
+    """
+    if cloud.origins.is_optimum.sum() != 1:
+        raise LossmapError(
+            f"a null model needs a cloud of jumps around one optimum; this one, of "
+            f"{', '.join(cloud.origins.sources)}, has {cloud.origins.is_optimum.sum()} optima"
+        )
+    models = {"walks": _walk, "straight": _shrink}
+    if null not in models:
+        raise LossmapError(f"null model '{null}' is unknown; allowed: {', '.join(models)}")
+    positions = models[null](cloud, params, seed)
+    origins = _without_losses(cloud.origins)
+    return measure_cloud_geometry({f"null model '{null}'": positions}, origins)
+
+
+def step_lengths(cloud: Cloud, rows: np.ndarray) -> np.ndarray:
+    """Return the lengths of the steps between consecutive rows, float64 (rows - 1,)."""
+    return cloud.euclidean[rows[:-1], rows[1:]]
+
+
+def _without_losses(origins: Origins) -> Origins:
+    unknown = {name: np.full(len(origins.is_optimum), np.nan) for name in CURVES}
+    return Origins(**vars(origins) | unknown)
+
+
+def _walk(cloud: Cloud, params: int, seed: int) -> np.ndarray:
+    """Return positions (rows, dimensions) of the optimum, the jump points and random walks."""
+    optimum, seeds, paths = _parts_of(cloud)
+    steps = sum(len(rows) - 1 for rows in paths)
+    drawn = _normalise(draw_gaussians(1 + len(seeds) + steps, params, seed))
+    moves = np.split(drawn[1 + len(seeds) :], np.cumsum([len(rows) - 1 for rows in paths[:-1]]))
+    positions = np.empty((len(cloud.norms), drawn.shape[1]))
+    positions[optimum] = cloud.norms[optimum] * drawn[0]
+    for rows, units in zip(paths, moves, strict=True):
+        jump = cloud.euclidean[optimum, rows[0]] * drawn[1 + _seed_of(cloud, rows, seeds)]
+        walk = np.cumsum(step_lengths(cloud, rows)[:, None] * units, axis=0)
+        positions[rows] = positions[optimum] + jump
+        positions[rows[1:]] += walk
+    return positions
+
+
+def _shrink(cloud: Cloud, params: int, seed: int) -> np.ndarray:
+    """Return positions (rows, dimensions) of the optimum and of shrinking displacements."""
+    optimum, seeds, paths = _parts_of(cloud)
+    drawn = _normalise(draw_gaussians(1 + len(seeds), params, seed))
+    positions = np.empty((len(cloud.norms), drawn.shape[1]))
+    positions[optimum] = cloud.norms[optimum] * drawn[0]
+    for rows in paths:
+        gone = np.concatenate([[0.0], np.cumsum(step_lengths(cloud, rows))])
+        shares = 1 - (1 - REST) * gone / (gone[-1] or 1.0)
+        unit = drawn[1 + _seed_of(cloud, rows, seeds)]
+        lengths = cloud.euclidean[optimum, rows[0]] * shares
+        positions[rows] = positions[optimum] + lengths[:, None] * unit
+    return positions
+
+
+def _parts_of(cloud: Cloud) -> tuple[int, list[int], list[np.ndarray]]:
+    """Return the optimum's row, the seeds of the directions and the rows of each trajectory."""
+    optimum = int(cloud.origins.is_optimum.argmax())
+    directions = cloud.origins.direction[cloud.origins.is_optimum == 0]
+    seeds = list(dict.fromkeys(directions.tolist()))
+    return optimum, seeds, list(trajectory_rows(cloud.origins.trajectory))
+
+
+def _seed_of(cloud: Cloud, rows: np.ndarray, seeds: list[int]) -> int:
+    return seeds.index(int(cloud.origins.direction[rows[0]]))
+
+
+def _normalise(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

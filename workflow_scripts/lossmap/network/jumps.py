@@ -1,0 +1,195 @@
+"""Jump and retrain (horoi2021 §4): from a minimum θo to θo + step · v̄, then training goes on.
+
+One artifact holds one direction v̄ and all its step sizes. All of a job's runs share one network and
+one copy of the images on the device. Every run is resumable after any epoch, and a finished one is
+kept beside the resume points: a new step size trains only what is new.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from logging import Logger
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.jumps import CURVES, open_jumps, save_jumps
+from lossmap.artifacts.store import Provenance, canonical_json
+from lossmap.artifacts.trajectory import open_trajectory
+from lossmap.errors import LossmapError
+from lossmap.geometry.plane import draw_filter_normalised
+from lossmap.network.checkpoint import Checkpoint, resume_folder, writing
+from lossmap.network.training import Run, train_to_end
+
+
+def load_minimum(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return θo (params,) and its running statistics (buffer_elements,), of the last epoch."""
+    with open_trajectory(path) as run:
+        return run["thetas"][-1], run["buffers"][-1]
+
+
+def jump_and_retrain(
+    dataset: Dataset,
+    minimum: tuple[np.ndarray, np.ndarray],
+    artifacts: Mapping[str, Provenance],
+    device: str,
+    log: Logger,
+) -> None:
+    """Make every artifact of one minimum: θ_start = θo + step · v̄ for each of its step sizes.
+
+    Parameters
+    ----------
+    dataset : what the minimum was trained on, with the same labels
+    minimum : of `load_minimum`
+    artifacts : what is stored with each artifact, by its path; the specifications are a training
+        run's, and ``direction`` (seed), ``steps`` (sizes), ``ignore`` (of the filter normalisation)
+    device : ``cpu`` or ``cuda``
+    log : receives one line per epoch
+
+    Raises
+    ------
+    LossmapError
+        A loss is not finite, or the disk is full.
+    """
+    first = next(iter(artifacts.values()))
+    run = Run(dataset, first.parameters(), device)
+    for path, provenance in artifacts.items():
+        run.spec = provenance.parameters()
+        _retrain_direction(run, minimum, Path(path), provenance, log)
+
+
+def _retrain_direction(
+    run: Run,
+    minimum: tuple[np.ndarray, np.ndarray],
+    path: Path,
+    provenance: Provenance,
+    log: Logger,
+) -> None:
+    spec = run.spec
+    theta, buffers = minimum
+    layout, seed = run.network.layout, spec["direction"]
+    direction = draw_filter_normalised(theta, layout, seed, axes=1, ignore=spec["ignore"])[0]
+    widths = {"thetas": theta.size, "buffers": buffers.size}
+    with closing(Bench(path, provenance, spec, widths)) as place:
+        for step in spec["steps"]:
+            if step in place.known:
+                log.info("%s step %g: kept from before", path.stem, step)
+                continue
+            start = theta + np.float32(step) * direction
+            _retrain(run, (start, buffers), place, step, log)
+        thetas, curves = place.assemble()
+        sizes = np.asarray(spec["steps"], np.float64)
+        save_jumps(path, thetas, curves, sizes, (seed, direction), provenance)
+        place.keep(path)
+
+
+def _retrain(
+    run: Run, start: tuple[np.ndarray, np.ndarray], place: "Bench", step: float, log: Logger
+) -> None:
+    spec = run.spec
+    run.spec = spec | {"run": f"{place.name} step {step:g}"}
+    run.begin(*start)
+    with closing(place.checkpoint(step)) as checkpoint:
+        state = checkpoint.load()
+        if state is None:
+            run.measure()
+            checkpoint.save(run.rows(), run.state())
+        else:
+            run.resume(state, log)
+        train_to_end(run, checkpoint, log)
+    run.spec = spec
+
+
+class Bench:
+    """Where the retrainings of one direction lie until their artifact is written, and after.
+
+    The folder is named by everything that one run depends on; which step sizes are asked for is not
+    among that. It holds a resume point per step size, and once the artifact is written, a second
+    name (hard link) of it in their stead: Snakemake deletes an artifact before it is made anew.
+
+    Attributes
+    ----------
+    known : row of each step size that an earlier artifact holds
+    """
+
+    def __init__(self, path: Path, provenance: Provenance, spec: dict, widths: Mapping[str, int]):
+        one = canonical_json({key: value for key, value in spec.items() if key != "steps"})
+        self.folder = resume_folder(path, Provenance(one, provenance.code, provenance.inputs))
+        self.name, self.spec, self.widths = path.stem, spec, widths
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.folder.with_suffix(".lock"))
+        self._lock.acquire()  # waits for an orphan of a killed workflow that is still training
+        self._kept = self.folder / "finished.h5"
+        self.known = self._find_known()
+
+    def _find_known(self) -> dict[float, int]:
+        try:
+            with open_jumps(self._kept) as file:
+                return {float(step): row for row, step in enumerate(file["step_sizes"][()])}
+        except LossmapError:  # there is none, or it is damaged: train anew
+            return {}
+
+    def checkpoint(self, step: float) -> Checkpoint:
+        """Return the resume point of one step size."""
+        name = f"step-{step!r}".replace(".", "_")  # a dot would begin a suffix
+        return Checkpoint(self.folder / name, self.widths)
+
+    def assemble(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return thetas, float32 (steps, epochs, params), on disk, and the curves by name."""
+        steps, epochs = self.spec["steps"], self.spec["epochs"] + 1
+        shape = (len(steps), epochs, self.widths["thetas"])
+        curves = {name: np.empty(shape[:2]) for name in CURVES}
+        with open(self._joined, "wb") as stream:
+            for index, step in enumerate(steps):
+                find = self._kept_rows if step in self.known else self._trained_rows
+                with find(step) as (rows, found):
+                    with writing(self.folder):
+                        for row in rows:
+                            stream.write(np.ascontiguousarray(row).data)
+                    for name in CURVES:
+                        curves[name][index] = found[name]
+        return np.memmap(self._joined, np.float32, "r", shape=shape), curves
+
+    @property
+    def _joined(self) -> Path:
+        return self.folder / "thetas.f32"
+
+    @contextmanager
+    def _trained_rows(self, step: float) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        with closing(self.checkpoint(step)) as checkpoint:
+            state = checkpoint.load()
+            found = {name: state[f"history.{name}"] for name in CURVES}
+            yield checkpoint.rows("thetas", int(state["rows"])), found
+
+    @contextmanager
+    def _kept_rows(self, step: float) -> Iterator[tuple[Iterator, dict[str, np.ndarray]]]:
+        with open_jumps(self._kept) as file:
+            row, thetas = self.known[step], file["thetas"]
+            found = {name: file[name][row] for name in CURVES}
+            yield (thetas[row, epoch] for epoch in range(thetas.shape[1])), found
+
+    def keep(self, artifact: Path) -> None:
+        """Give the artifact a second name here and clear away what it makes needless."""
+        link = self.folder / f".finished.{os.getpid()}.h5"
+        link.unlink(missing_ok=True)
+        try:
+            os.link(artifact, link)
+            os.replace(link, self._kept)
+        except OSError:  # a file system without hard links: the next step size trains all anew
+            self._kept.unlink(missing_ok=True)
+        for left in self._needless():
+            shutil.rmtree(left, ignore_errors=True)
+            left.with_suffix(".lock").unlink(missing_ok=True)
+
+    def _needless(self) -> list[Path]:
+        """Return this direction's resume points, and what other specifications of it left."""
+        others = self.folder.parent.glob(f"{self.name}-{'[0-9a-f]' * 16}")
+        return [*self.folder.glob("step-*[0-9]"), *(path for path in others if path != self.folder)]
+
+    def close(self) -> None:
+        """Drop the joined copy and let another process go on."""
+        self._joined.unlink(missing_ok=True)
+        self._lock.release()
