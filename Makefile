@@ -90,6 +90,11 @@ run: env ## every figure and table of SCALE
 	@echo "figures: results/$(SCALE)/figure"
 	@echo "tables:  results/$(SCALE)/table"
 
+.PHONY: report
+report: run ## one HTML file to read and to send, after making what is missing: results/SCALE/report.html
+	@snakemake all --report results/$(SCALE)/report.html $(OPTIONS)
+	@echo "report:  results/$(SCALE)/report.html"
+
 .PHONY: estimate
 estimate: env ## time, memory and disk that SCALE will need, e.g. make estimate SCALE=paper
 	@snakemake estimate $(OPTIONS) --quiet all

@@ -3,7 +3,7 @@ rule animation:
         upstream("animation"),
     output:
         data=f"{RESULTS}/animation/{{name}}.h5",
-        movie=f"{RESULTS}/animation/{{name}}.{MOVIE}",
+        movie=in_report(f"{RESULTS}/animation/{{name}}.{MOVIE}", "animations"),
     log:
         f"{RESULTS}/log/animation/{{name}}.log",
     benchmark:

@@ -4,6 +4,7 @@ rule ledger:
     output:
         data=f"{RESULTS}/claims/{{name}}.h5",
         csv=f"{RESULTS}/claims/{{name}}.csv",
+        page=in_report(f"{RESULTS}/claims/{{name}}.html", "claims", "captions/claims.rst"),
     log:
         f"{RESULTS}/log/claims/{{name}}.log",
     benchmark:
@@ -30,6 +31,12 @@ rule joined_ledger:
     output:
         data=f"{RESULTS}/claims/claims.h5",
         csv=f"{RESULTS}/claims/claims.csv",
+        page=report(
+            f"{RESULTS}/claims/claims.html",
+            caption="captions/claims.rst",
+            category="claims",
+            labels={"shows": "Claims of all papers"},
+        ),
     log:
         f"{RESULTS}/log/claims/claims.log",
     benchmark:

@@ -1,5 +1,6 @@
 # Helpers that the rules share; no rule. The thinking is in workflow_scripts/lossmap/workflow.
 import os
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,10 @@ SEARCH = (
 
 MOVIE = choose_movie()
 
+# Jinja in a caption sees the configuration but no files: captions/caption.rst looks its text up here.
+CAPTIONS = {path.stem: str(path) for path in sorted((ROOT / "rules/captions").glob("*_*.rst"))}
+config["captions"] = CAPTIONS
+
 # Snakemake counts `gpu` but knows no devices: without a limit it would start every GPU job at once.
 if GPUS and workflow.local_exec and not workflow.remote_exec:
     workflow.global_resources.setdefault("gpu", len(GPUS) * config["jobs_per_gpu"])
@@ -56,8 +61,8 @@ def renderings(stage, name):
     """Return what lies beside an artifact for people to look at."""
     suffixes = {
         "figure": ("pdf", "png"),
-        "table": ("csv", "tex"),
-        "claims": ("csv",),
+        "table": ("csv", "tex", "html"),
+        "claims": ("csv", "html"),
         "animation": (MOVIE,),
     }
     return [f"{RESULTS}/{stage}/{name}.{suffix}" for suffix in suffixes.get(stage, ())]
@@ -113,7 +118,9 @@ def network_code(script):
     factories = {run: specs.factory_of(config, run) for run in config["runs"]}
     path = ROOT / "workflow_scripts" / script
     with one_line():
-        hashes = {name: hash_code(path, (name,), SEARCH) for name in sorted(set(factories.values()))}
+        hashes = {
+            name: hash_code(path, (name,), SEARCH) for name in sorted(set(factories.values()))
+        }
     return {run: hashes[factory] for run, factory in factories.items()}
 
 
@@ -139,3 +146,23 @@ def runtime(stage, names=None):
 def names(registry):
     """Return a wildcard constraint that admits the names of a registry and nothing else."""
     return "|".join(config[registry]) or "(?!)"
+
+
+def in_report(path, subcategory, caption="captions/caption.rst"):
+    """Return an output that the report shows among its paper's, by the title of its caption."""
+    return report(
+        path,
+        caption=caption,
+        category=lambda wildcards: wildcards.name.split("_")[0],
+        subcategory=subcategory,
+        # One label: of two things with two labels each, Snakemake makes a switch that breaks.
+        labels=lambda wildcards: {"shows": title_of(wildcards.name)},
+    )
+
+
+def title_of(name):
+    """Return the first line of a caption, numbers padded so that 10 is listed after 9."""
+    if name not in CAPTIONS:
+        return name
+    first = Path(CAPTIONS[name]).read_text(encoding="utf-8").splitlines()[0]
+    return re.sub(r"^(\w+) (\d)\b", "\\1 \u2007\\2", first)

@@ -4,7 +4,7 @@ rule figure:
     output:
         data=f"{RESULTS}/figure/{{name}}.h5",
         pdf=f"{RESULTS}/figure/{{name}}.pdf",
-        png=f"{RESULTS}/figure/{{name}}.png",
+        png=in_report(f"{RESULTS}/figure/{{name}}.png", "figures"),
     log:
         f"{RESULTS}/log/figure/{{name}}.log",
     benchmark:

@@ -1,7 +1,8 @@
 # One job trains one or more directions of a minimum: small runs share the start-up and the images.
 JUMPS_CODE = network_code("jumps.py")
 
-for run, made in specs.jump_packs(config):
+for minimum, made in specs.jump_packs(config):
+    run = config["minima"][minimum]["run"]
 
     rule:
         name:
@@ -25,7 +26,7 @@ for run, made in specs.jump_packs(config):
             device=config["device"],
             jobs_per_gpu=config["jobs_per_gpu"],
         params:
-            spec=specs_of(specs.jumps_spec, made),
+            spec=canonical_json(specs.retraining_spec(config, minimum)),
             code=JUMPS_CODE[run],
         script:
             "../workflow_scripts/jumps.py"

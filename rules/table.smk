@@ -5,6 +5,7 @@ rule table:
         data=f"{RESULTS}/table/{{name}}.h5",
         csv=f"{RESULTS}/table/{{name}}.csv",
         tex=f"{RESULTS}/table/{{name}}.tex",
+        page=in_report(f"{RESULTS}/table/{{name}}.html", "tables"),
     log:
         f"{RESULTS}/log/table/{{name}}.log",
     benchmark:

@@ -1,6 +1,7 @@
 """Table 1: every number comes from a projection, every term that is not finite is counted."""
 
 import csv
+import re
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from lossmap.tables import (
     escape_latex,
     format_latex,
     render_latex,
+    render_page,
+    save_page,
     save_table,
     table_panels,
     tabulate_fitting_errors,
@@ -165,3 +168,23 @@ def test_what_is_missing_or_unknown_is_named(spec, sources):
     spec["columns"][0]["projections"] = {"frozen": {"fn": "fn"}}
     with pytest.raises(LossmapError, match="bn_statistics is 'frozen', expected one of centre"):
         tabulate_fitting_errors(spec, sources)
+
+
+def test_page_shows_ours_beside_the_paper_and_the_ratio(frame, tmp_path):
+    save_page(frame, "ding2023_table1", tmp_path / "t.html")
+    page = (tmp_path / "t.html").read_text(encoding="utf-8")
+    assert page == render_page(frame, "ding2023_table1")
+    default, literal, *others = page.split("<h2>")[1:]
+    assert default.startswith("orthogonal reading of Eq. 4, batch-norm statistics: centre (the def")
+    assert len(others) == 2
+    cells = re.findall(r'<td class="number">(.*)</td>', default)[:6]
+    assert cells[0] == "26.07<br><small>5 planes: 0.3333 to 50</small>"
+    assert cells[1:] == ["1.5", "77.42", "35.88", "17.38", "2.158"]
+    assert "3 of 20 terms not finite" in literal
+    assert "∞" in literal
+    assert 'scope="row">CIFAR-10, ResNet_32</th>' in default
+
+
+def test_page_leaves_out_what_the_paper_does_not_give(frame):
+    row = render_page(frame, "t").split("ResNet_32</th>")[1].split("</tr>")[0]
+    assert re.findall(r'<td class="number">(.*)</td>', row)[2:4] == ["", ""]

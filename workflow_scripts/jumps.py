@@ -2,15 +2,15 @@
 
 from lossmap import logs
 from lossmap.artifacts.dataset import load_dataset
-from lossmap.artifacts.store import trace_provenances
+from lossmap.artifacts.jumps import assign_directions
+from lossmap.artifacts.store import trace_provenance
 from lossmap.devices import lease_device
 from lossmap.network.arithmetic import fix_arithmetic
 from lossmap.network.jumps import jump_and_retrain, load_minimum
 
 log = logs.start(snakemake.log[0])
-made = trace_provenances(
-    snakemake.params.spec, snakemake.params.code, snakemake.input, snakemake.output
-)
+shared = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+made = assign_directions(shared, snakemake.output)
 images, minimum = load_dataset(snakemake.input.dataset), load_minimum(snakemake.input.trajectory)
 
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:

@@ -1,8 +1,11 @@
 """Measure the claims of one paper (rule ledger)."""
 
+from pathlib import Path
+
 from lossmap import logs
 from lossmap.artifacts.store import name_of, trace_provenance
 from lossmap.claims.ledger import save_claims
+from lossmap.claims.page import save_page
 from lossmap.claims.papers import measure_claims
 
 log = logs.start(snakemake.log[0])
@@ -12,4 +15,5 @@ spec = provenance.parameters()
 claims = measure_claims(spec, {name_of(path): path for path in snakemake.input})
 for claim in claims:
     log.info("%s: %.4g (%s)", claim.id, claim.value, claim.verdict)
+save_page(snakemake.output.page, {Path(snakemake.output.page).stem: claims})
 save_claims(snakemake.output.data, snakemake.output.csv, claims, provenance)

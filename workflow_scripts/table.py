@@ -3,7 +3,7 @@
 from lossmap import logs
 from lossmap.artifacts.figure import TABLE, save_panels
 from lossmap.artifacts.store import name_of, trace_provenance
-from lossmap.tables import save_table, table_panels, tabulate_fitting_errors
+from lossmap.tables import save_page, save_table, table_panels, tabulate_fitting_errors
 
 logs.start(snakemake.log[0])
 provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
@@ -11,4 +11,5 @@ spec = provenance.parameters()
 
 frame = tabulate_fitting_errors(spec, {name_of(path): path for path in snakemake.input})
 save_table(frame, snakemake.output.csv, snakemake.output.tex)
+save_page(frame, spec["table"], snakemake.output.page)
 save_panels(snakemake.output.data, TABLE, table_panels(frame), provenance)

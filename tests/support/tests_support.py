@@ -46,8 +46,9 @@ class Project:
         """Return what a dry run would make, as sorted stage/name, without the bare targets."""
         done = self.snakemake(*arguments, "-n", **config)
         lines = (done.stdout + done.stderr).splitlines()
-        outputs = [line.split()[1].rstrip(",") for line in lines if line.startswith("    output: ")]
-        return sorted("/".join(Path(o).with_suffix("").parts[-2:]) for o in outputs)
+        listed = [line.split()[1:] for line in lines if line.startswith("    output: ")]
+        outputs = [Path(word.rstrip(",")) for words in listed for word in words]
+        return sorted("/".join(o.parts[-2:])[:-3] for o in outputs if o.suffix == ".h5")
 
     def path(self, stage: str, name: str, suffix: str = "h5") -> Path:
         """Return the path of an artifact or rendering."""

@@ -18,6 +18,8 @@ import yaml
 
 from lossmap.artifacts.basis import load_basis
 from lossmap.artifacts.dataset import load_dataset
+from lossmap.artifacts.distance import load_distance
+from lossmap.artifacts.embedding import load_embedding
 from lossmap.artifacts.grid import load_grid
 from lossmap.artifacts.projection import load_projection
 from lossmap.artifacts.trajectory import load_history
@@ -29,11 +31,50 @@ RUN, FN, PCA = "c10-resnet20", "c10-resnet20-fn-start", "c10-resnet20-pca-last"
 START, PROJECTION = "c10-resnet20-pca-start", "c10-resnet20-pca-batch"
 OWN_RUN = {"dataset": "c10", "network": "resnet20", "recipe": "ding2023"}
 CURVE = {"draw": "curve", "run": RUN}
+SURFACE = {"draw": "surface", "grid": PCA}
+SERIES = [{"label": "SGD", "runs": ["sgd-seed0"]}]
+NORM = {"draw": "norm", "series": SERIES}
+EMBEDDED = {"draw": "embedding", "embedding": "c10-good-phate-cosine", "colour": "epoch"}
+TREE = {"dimensions": 5, "branches": 2, "length": 12, "sigma": 1, "seed": 0}
 
 
 def panel(**keys: object) -> dict:
     """Return a configuration with one figure of one panel."""
     return {"figures": {"mine_fig1": {"columns": 1, "panels": [keys]}}}
+
+
+def embedding(**keys: object) -> dict:
+    """Return a configuration with one figure of one embedding."""
+    return panel(**EMBEDDED | keys)
+
+
+def norm(**keys: object) -> dict:
+    return panel(**NORM | keys)
+
+
+def animation(options: dict | None = None, **keys: object) -> dict:
+    entry = {"columns": 1, "panels": [EMBEDDED | keys], "options": options or {}}
+    return {"animations": {"mine_animation": entry}}
+
+
+def minimum(**keys: object) -> dict:
+    return {"minima": {"mine": keys}}
+
+
+def cloud(**keys: object) -> dict:
+    return {"clouds": {"mine": {"embeddings": {}} | keys}}
+
+
+def technique(name: str, **leaves: object) -> dict:
+    return {"techniques": {name: leaves}}
+
+
+def augmentation(**leaves: object) -> dict:
+    return {"recipes": {"horoi2021": {"augmentation": leaves}}}
+
+
+def claim(name: str, **keys: object) -> dict:
+    return {"claims": {"horoi2021": {name: keys}}}
 
 
 def recipe(**leaves: object) -> dict:
@@ -60,8 +101,317 @@ def cell(**keys: str) -> dict:
     return {"tables": {"mine_table1": {"columns": [column]}}}
 
 
+PANEL = "figures.mine_fig1.panels.0"
+FOREIGN_KEYS = {  # what a panel of each family has no use for
+    "curve": (CURVE, {"colour": "epoch", "series": SERIES, "marks": ["jumps"], "hue": "ascending"}),
+    "surface": (SURFACE, {"colour": "epoch", "hue": "ascending", "series": SERIES}),
+    "contour": (SURFACE | {"draw": "contour"}, {"embedding": "c10-good-pca", "colour": "loss"}),
+    "embedding": (EMBEDDED, {"grid": PCA, "run": RUN, "moments": ["last"], "series": SERIES}),
+    "norm": (
+        NORM,
+        {"colour": "epoch", "hue": "descending", "embedding": "c10-good-pca", "share": "a"}
+        | {"marks": ["starts"], "run": RUN, "grid": PCA, "moments": ["last"]},
+    ),
+}
+NULLS = {  # YAML's null, given or left over behind a colon: what is emptied, what is expected
+    "clouds": "keys and values",
+    "clouds.c10-good": "keys and values",
+    "clouds.c10-good.embeddings": "keys and values",
+    "clouds.c10-good.embeddings.pca": "keys and values",
+    "minima": "keys and values",
+    "minima.c10-good": "keys and values",
+    "techniques.pca": "keys and values",
+    "techniques.phate-cosine.knn": "integer",
+    "jumps": "keys and values",
+    "jumps.steps": "a list",
+    "jumps.lr": "number",
+    "animations": "keys and values",
+    "claims.horoi2021.horoi-star": "keys and values",
+    "runs.sgd-seed0.optimizer": "keys and values",
+}
+
+
+def nested(key: str, value: object) -> dict:
+    """Return the configuration that gives a value to a key like ``a.b.c``."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
 # kind: (what the user gives, the culprit, the remedy), at the scale `tiny`.
 CONFIGURATIONS = {
+    **{f"{key} is null": (nested(key, None), f"{key} is ", want) for key, want in NULLS.items()},
+    **{
+        f"{key} of a {draw}": (
+            panel(**entry | {key: value}),
+            f"{PANEL}.{key} means nothing with draw '{draw}'",
+            "remove it",
+        )
+        for draw, (entry, keys) in FOREIGN_KEYS.items()
+        for key, value in keys.items()
+    },
+    **{
+        f"name under {registry} that YAML reads as {name}": (
+            {registry: {name: {}}},
+            f"{registry}: the name",
+            "string",
+        )
+        for registry in ("clouds", "minima", "techniques", "animations", "runs")
+        for name in (None, True, 7)
+    },
+    "run of a minimum": (minimum(run="c10-wresnet-god"), "minima.mine.run", "c10-wresnet-good'?"),
+    "minimum without a run": (minimum(epochs=3), "minima.mine", "'run' is missing; add it"),
+    "key of a minimum": (minimum(run=RUN, step=[1]), "minima.mine.step", "did you mean 'steps'?"),
+    "directions of a minimum": (
+        {"minima": {"c10-good": {"directions": [2, 2]}}},
+        "minima.c10-good.directions",
+        "different ones",
+    ),
+    "minimum of a cloud": (cloud(minimum="c10-god"), "clouds.mine.minimum", "'c10-good'?"),
+    "run of a cloud": (cloud(runs=["sgd-seed9"]), "clouds.mine.runs names 'sgd-seed9'", "'sgd-"),
+    "no runs of a cloud": (cloud(runs=[]), "clouds.mine.runs", "at least 1"),
+    "run that is no list": (cloud(runs="sgd-seed0"), "runs is 'sgd-seed0'", "a list"),
+    "technique of a cloud": (
+        cloud(runs=["sgd-seed0"], embeddings={"phate-cosin": {}}),
+        "clouds.mine.embeddings names 'phate-cosin'",
+        "did you mean 'phate-cosine'?",
+    ),
+    "techniques as a list": (
+        cloud(runs=["sgd-seed0"], embeddings=["pca"]),
+        "clouds.mine.embeddings is ['pca']",
+        "keys and values",
+    ),
+    "cloud without embeddings": (
+        {"clouds": {"mine": {"runs": ["sgd-seed0"]}}},
+        "clouds.mine",
+        "'embeddings' is missing; add it",
+    ),
+    "cloud of nothing": (cloud(), "clouds.mine ", "exactly one"),
+    "cloud of two things": (
+        cloud(minimum="c10-good", runs=["sgd-seed0"]),
+        "minimum and runs",
+        "exactly one",
+    ),
+    "cloud of three things": (
+        cloud(minimum="c10-good", tree=TREE, model="walks", of="c10-good"),
+        "minimum and tree and model",
+        "exactly one",
+    ),
+    "of without a model": (
+        cloud(minimum="c10-good", of="c10-good"),
+        "clouds.mine.of",
+        "remove it",
+    ),
+    "seed without a model": (cloud(runs=["sgd-seed0"], seed=3), "clouds.mine.seed", "remove it"),
+    "model of nothing": (cloud(model="walks"), "clouds.mine", "of"),
+    "model of nobody": (cloud(model="walks", of="c10-god"), "clouds.mine.of", "'c10-good'?"),
+    **{
+        f"model of the cloud {of}": (
+            cloud(model="straight", of=of),
+            f"clouds.mine.of is '{of}'",
+            "name one that has 'minimum'",
+        )
+        for of in ("adam", "tree", "c10-good-walks", "mine")
+    },
+    "unknown model": (cloud(model="walk", of="c10-good"), "model is 'walk'", "walks, straight"),
+    "key of a tree": (cloud(tree=TREE | {"lenght": 3}), "clouds.mine.tree.lenght", "'length'?"),
+    "incomplete tree": (cloud(tree={"branches": 3}), "clouds.mine.tree", "is missing; add it"),
+    "branches of one point": (cloud(tree=TREE | {"length": 1}), "length is 1", "at least 2"),
+    "embeddings of one name": (
+        {
+            "clouds": {
+                "adam": {"embeddings": {"x-pca": {}}},
+                "adam-x": {"runs": ["adam-seed0"], "embeddings": {"pca": {}}},
+            },
+        }
+        | technique("x-pca", method="pca", metric="euclidean", include_optimum=False),
+        "two embeddings have one name",
+        "rename a cloud",
+    ),
+    "key of a technique": (technique("pca", nn=3), "techniques.pca.nn", "'knn'?"),
+    "key of an override": (
+        {"clouds": {"c10-good": {"embeddings": {"pca": {"nn": 3}}}}},
+        "clouds.c10-good.embeddings.pca.nn",
+        "did you mean 'knn'?",
+    ),
+    "technique without a method": (technique("mine", metric="cosine"), "mine", "'method' is"),
+    "name of a technique": (
+        technique("Phate_2", method="pca", metric="euclidean", include_optimum=False),
+        "'Phate_2'",
+        "lower-case letters",
+    ),
+    "no neighbours": (technique("phate-cosine", knn=0), "phate-cosine.knn is 0", "at least 1"),
+    "half a neighbour": (technique("phate-cosine", knn=2.5), "knn is 2.5", "integer"),
+    "decay of 0": (technique("phate-cosine", decay=0), "decay is 0", "more than 0"),
+    "time that is neither": (technique("phate-cosine", t="x"), "techniques.phate-cosine.t", "'x'"),
+    "time of 0": (technique("phate-cosine", t=0), "techniques.phate-cosine.t", "0"),
+    "unknown solver": (technique("phate-cosine", mds_solver="a"), "mds_solver is 'a'", "smacof"),
+    "unknown method": (technique("pca", method="pac"), "pca.method is 'pac'", "allowed: phate"),
+    "unknown metric": (technique("pca", metric="l1"), "pca.metric is 'l1'", "cosine, euclidean"),
+    "unknown space": (technique("phate-raw", cosine_space="a"), "cosine_space is 'a'", "centred"),
+    "negative perplexity": (technique("tsne-cosine", perplexity=-1), "is -1", "more than 0"),
+    "negative rate of t-SNE": (
+        technique("tsne-cosine", learning_rate=-1),
+        "techniques.tsne-cosine.learning_rate",
+        "-1",
+    ),
+    "few iterations": (technique("tsne-cosine", iterations=9), "iterations is 9", "at least 250"),
+    "one neighbour of UMAP": (technique("umap-cosine", neighbors=1), "is 1", "at least 2"),
+    "optimum that is no boolean": (
+        technique("pca", include_optimum="no"),
+        "techniques.pca.include_optimum is 'no'",
+        "boolean",
+    ),
+    "embedding of a figure": (
+        embedding(embedding="c10-memorization-pca"),
+        f"{PANEL}.embedding names 'c10-memorization-pca'",
+        "did you mean 'c10-memorization-phate-cosine'?",
+    ),
+    "cloud for an embedding": (
+        embedding(embedding="c10-good"),
+        f"{PANEL}.embedding names 'c10-good'",
+        "did you mean 'c10-good-",
+    ),
+    "embedding without a colour": (
+        panel(draw="embedding", embedding="c10-good-pca"),
+        PANEL,
+        "'colour' is missing; add it",
+    ),
+    "unknown colour": (embedding(colour="time"), "colour is 'time'", "allowed: epoch, direction"),
+    "unknown hue": (embedding(hue="up"), "hue is 'up'", "ascending, descending"),
+    "mark of a landscape": (embedding(marks=["centre"]), "marks.0 is 'centre'", "jumps, starts"),
+    "mark of an embedding": (panel(**SURFACE, marks=["ends"]), "marks.0 is 'ends'", "converged"),
+    "letter too long": (embedding(letter="A12"), "letter is 'A12'", "a letter and at most one"),
+    "labels of a panel": (embedding(labels={"a": "b"}), f"{PANEL}.labels", "unknown key"),
+    "norm of nothing": (panel(draw="norm"), PANEL, "'series' is missing; add it"),
+    "no series": (norm(series=[]), f"{PANEL}.series", "at least 1"),
+    "series without runs": (norm(series=[{"label": "a", "runs": []}]), "0.runs", "at least 1"),
+    "series without a label": (
+        norm(series=[{"runs": ["sgd-seed0"]}]),
+        f"{PANEL}.series.0",
+        "'label' is missing; add it",
+    ),
+    "run of a series": (
+        norm(series=[{"label": "a", "runs": ["sgd-seed0", "sgd-seed9"]}]),
+        f"{PANEL}.series",
+        "names 'sgd-seed9'",
+    ),
+    "embedding of an animation": (
+        animation(embedding="c10-good-pac"),
+        "animations.mine_animation.panels.0.embedding names 'c10-good-pac'",
+        "did you mean 'c10-good-pca'?",
+    ),
+    "grid of an animation": (
+        animation(grid=PCA),
+        "animations.mine_animation.panels.0.grid is an unknown key",
+        "allowed: draw, embedding",
+    ),
+    "animation of nothing": (
+        {"animations": {"mine_animation": {"columns": 1, "panels": []}}},
+        "animations.mine_animation.panels",
+        "at least 1",
+    ),
+    "no frames": (animation({"fps": 0}), "mine_animation.options.fps is 0", "more than 0"),
+    "endless animation": (animation({"seconds": float("inf")}), "seconds is inf", "number"),
+    "option of an animation": (animation({"fbs": 9}), "options.fbs", "did you mean 'fps'?"),
+    "frames of a figure": (
+        {"figures": {"horoi2021_fig2": {"options": {"fps": 3}}}},
+        "figures.horoi2021_fig2.options.fps",
+        "unknown key",
+    ),
+    "name of a figure and an animation": (
+        {"animations": {"horoi2021_fig2": {"columns": 1, "panels": [EMBEDDED]}}},
+        "'horoi2021_fig2' is a figure and an animation",
+        "rename one",
+    ),
+    "animation without a paper": (
+        {"animations": {"mine": {"columns": 1, "panels": [EMBEDDED]}}},
+        "'mine'",
+        "paper_figure",
+    ),
+    "animation's paper named like a rule": (
+        {"animations": {"jumps_animation": {"columns": 1, "panels": [EMBEDDED]}}},
+        "'jumps'",
+        "choose another word",
+    ),
+    "lines that are no boolean": ({"style": {"lines": "no"}}, "style.lines is 'no'", "boolean"),
+    "points without a size": ({"style": {"point_size": 0}}, "point_size is 0", "more than 0"),
+    "negative random labels": (
+        {"datasets": {"horoi-c10-random": {"random_labels": -1}}},
+        "datasets.horoi-c10-random.random_labels is -1",
+        "at least 0",
+    ),
+    "random labels that are true": (
+        {"datasets": {"horoi-c10-random": {"random_labels": True}}},
+        "random_labels is True",
+        "integer",
+    ),
+    "rotation beyond half a turn": (augmentation(rotation=200), "rotation is 200", "at most 180"),
+    "negative rotation": (augmentation(rotation=-1), "rotation is -1", "at least 0"),
+    "jitter of three numbers": (
+        augmentation(color_jitter=[0.4, 0.4, 0.4]),
+        "recipes.horoi2021.augmentation.color_jitter",
+        "4",
+    ),
+    "jitter of five numbers": (augmentation(color_jitter=[0.1] * 5), "color_jitter", "4"),
+    "jitter of one number": (augmentation(color_jitter=0.4), "color_jitter is 0.4", "a list"),
+    "jitter above 1": (augmentation(color_jitter=[2, 0, 0, 0]), "jitter.0 is 2", "at most 1"),
+    "no steps": ({"jumps": {"steps": []}}, "jumps.steps", "at least 1"),
+    "negative step": ({"jumps": {"steps": [1, -0.5]}}, "jumps.steps.1 is -0.5", "more than 0"),
+    "step of 0": ({"jumps": {"steps": [0]}}, "jumps.steps.0 is 0", "more than 0"),
+    "a step twice": ({"jumps": {"steps": [1, 0.5, 1.0]}}, "jumps.steps", "different"),
+    "step that is no list": ({"jumps": {"steps": 0.5}}, "jumps.steps is 0.5", "a list"),
+    "step that is text": ({"jumps": {"steps": ["1e-3"]}}, "steps.0 is '1e-3'", "write 1.0e-3"),
+    "no directions": ({"jumps": {"directions": []}}, "jumps.directions", "at least 1"),
+    "a direction twice": ({"jumps": {"directions": [1, 0, 1]}}, "jumps.directions", "different"),
+    "number of directions": ({"jumps": {"directions": 5}}, "jumps.directions is 5", "a list"),
+    "negative direction": ({"jumps": {"directions": [-1]}}, "directions.0 is -1", "at least 0"),
+    "jobs of no direction": ({"jumps": {"per_job": 0}}, "jumps.per_job is 0", "at least 1"),
+    "no retraining": ({"jumps": {"epochs": 0}}, "jumps.epochs is 0", "at least 1"),
+    "retraining at no rate": ({"jumps": {"lr": 0}}, "jumps.lr is 0", "more than 0"),
+    "momentum 1 of retraining": ({"jumps": {"momentum": 1}}, "momentum is 1", "less than 1"),
+    "what a jump ignores": ({"jumps": {"ignore": "bn"}}, "jumps.ignore is 'bn'", "bias_bn, none"),
+    "key of jumps": ({"jumps": {"step_sizes": [1]}}, "jumps.step_sizes", "did you mean 'steps'?"),
+    "more measured in a recipe": (
+        {"recipes": {"horoi2021": {"metrics": {"images": 50}}}},
+        "metrics.images is 50",
+        "horoi-c10 has 40 training images",
+    ),
+    "more measured in a run": (
+        {"runs": {"c100-wresnet-bad": {"metrics": {"images": 101}}}},
+        "metrics.images is 101",
+        "horoi-c100 has 100 training images",
+    ),
+    "threads of no number": (
+        {"resources": {"threads": {"embedding": 0}}},
+        "resources.threads.embedding is 0",
+        "at least 1",
+    ),
+    "cloud of a claim": (
+        claim("horoi-star", good_clouds=["c10-god"]),
+        "claims.horoi2021.horoi-star.good_clouds names 'c10-god'",
+        "did you mean 'c10-good'?",
+    ),
+    "run of a claim": (
+        claim("horoi-accuracy", memorization_runs=["nobody"]),
+        "claims.horoi2021.horoi-accuracy.memorization_runs names 'nobody'",
+        "defined: adam-seed0",
+    ),
+    "key of a claim": (
+        claim("horoi-star", clouds=["c10-good"]),
+        "claims.horoi2021.horoi-star.clouds",
+        "allowed: good_clouds, bad_clouds",
+    ),
+    "claim that nobody measures": (
+        claim("horoi-stars", clouds=["c10-good"]),
+        "claims.horoi2021.horoi-stars",
+        "did you mean 'horoi-star'?",
+    ),
+    "two clouds of a claim on one": (
+        claim("horoi-sgd-direction", clouds=["adam", "optimizers"]),
+        "claims.horoi2021.horoi-sgd-direction.clouds",
+        "at most 1",
+    ),
     "unknown key": ({"gird": {}}, "gird", "did you mean 'grid'?"),
     "unknown nested key": ({"grid": {"resolutions": 5}}, "grid.resolutions", "'resolution'?"),
     "unknown key of a run": (run(epoch=3), "runs.mine.epoch", "'epochs'?"),
@@ -111,7 +461,7 @@ CONFIGURATIONS = {
     "unknown data set": (run(dataset="c11"), "runs.mine.dataset", "did you mean 'c10'?"),
     "unknown network": (run(network="resnet2"), "runs.mine.network", "did you mean 'resnet"),
     "unknown recipe": (run(recipe="ding"), "runs.mine.recipe", "did you mean 'ding2023'?"),
-    "unknown run of a basis": (basis(PCA, run="c10"), f"bases.{PCA}.run", "defined: c10-resnet20"),
+    "unknown run of a basis": (basis(PCA, run="c10"), f"bases.{PCA}.run", "defined: "),
     "unknown basis of a grid": ({"grids": {FN: {"basis": "b"}}}, f"grids.{FN}.basis", "defined:"),
     "unknown basis of a projection": (
         {"projections": {PROJECTION: {"basis": "b"}}},
@@ -284,6 +634,59 @@ CONFIGURATIONS = {
         "data_dir: no such folder 'no/data'",
         "null to download",
     ),
+    "a run twice in a cloud": (cloud(runs=["sgd-seed0"] * 2), "clouds.mine.runs is", "different"),
+    "key of another method": (
+        technique("phate-cosine", perplexity=3),
+        "techniques.phate-cosine.perplexity means nothing with method 'phate'",
+        "remove it",
+    ),
+    "key that a method lacks": (
+        technique("mine", method="random", metric="euclidean", include_optimum=False),
+        "techniques.mine",
+        "'seed' is missing; add it",
+    ),
+    "other method in a cloud": (
+        {"clouds": {"c10-good": {"embeddings": {"phate-cosine": {"method": "tsne"}}}}},
+        "clouds.c10-good.embeddings.phate-cosine",
+        "'perplexity' is missing; add it",
+    ),
+    "PCA of cosines": (technique("pca", metric="cosine"), "pca.metric is 'cosine'", "euclidean"),
+    "distance beyond UMAP's spread": (technique("umap-cosine", min_dist=2), "is 2", "at most 1"),
+    "time that is a word": (
+        technique("phate-cosine", t="x"),
+        "techniques.phate-cosine.t is 'x'",
+        "expected auto or an integer of at least 1",
+    ),
+    "series of other epochs": (
+        norm(series=[{"label": "a", "runs": ["sgd-seed0", RUN]}]),
+        f"{PANEL}.series.0.runs: '{RUN}' and 'sgd-seed0' keep other epochs",
+        "make them two series",
+    ),
+    "trajectory of an embedding": (
+        embedding(trajectory=True),
+        f"{PANEL}.trajectory means nothing with draw 'embedding'",
+        "remove it",
+    ),
+    "cloud of a claim on jumps": (
+        claim("horoi-star", good_clouds=["tree"]),
+        "horoi-star.good_clouds names 'tree', a cloud of 'tree'",
+        "expected one of minimum",
+    ),
+    "null model of another cloud": (
+        claim("horoi-null-control", clouds=["c10-good"]),
+        "null_clouds names 'c10-bad-walks', a model of 'c10-bad'",
+        "remove it",
+    ),
+    "cloud without its null model": (
+        claim("horoi-null-control", null_clouds=["c10-bad-walks"]),
+        "null_clouds has no model of 'c10-good'",
+        "add one",
+    ),
+    "good runs without bad ones": (
+        claim("horoi-accuracy", good_runs=["c10-wresnet-good"]),
+        "1 good_runs and 4 bad_runs",
+        "as many of each",
+    ),
 }
 
 # kind: (bytes of the scale's file, the culprit, the remedy)
@@ -302,7 +705,7 @@ REFUSED = {
         ["mine_fig1"],
         panel(draw="curve", run="nobody"),
         "mine_fig1.panels.0.run names 'nobody'",
-        "defined: c10-resnet20",
+        "defined: ",
     ),
     "a factory whose module is missing": (
         ["trajectory/mine"],
@@ -472,13 +875,20 @@ DAMAGES = {
     "altered": (alter, "content does not match its digest"),
     "incomplete": (remove, "' is missing from this"),
 }
-HEALTHY = {"dataset": "c10", "trajectory": RUN, "basis": PCA, "grid": PCA, "projection": PROJECTION}
+HEALTHY = {
+    **{"dataset": "c10", "trajectory": RUN, "basis": PCA, "grid": PCA, "projection": PROJECTION},
+    **{"distance": "bush", "embedding": "bush-pca"},
+}
+BUSH = {"bush": {"tree": TREE, "embeddings": {"pca": {}}}}
+BUSH_GIVEN = {"clouds": BUSH}
 LOADERS = {
     "dataset": load_dataset,
     "trajectory": load_history,
     "basis": load_basis,
     "grid": load_grid,
     "projection": load_projection,
+    "distance": load_distance,
+    "embedding": load_embedding,
 }
 DAMAGED = {  # stage: kinds of damage that the next job is given
     "trajectory": tuple(DAMAGES),
@@ -486,6 +896,8 @@ DAMAGED = {  # stage: kinds of damage that the next job is given
     "grid": ("other-kind",),
     "projection": ("foreign",),
     "dataset": ("altered",),
+    "distance": ("altered",),
+    "embedding": ("truncated",),
 }
 
 
@@ -496,10 +908,14 @@ class Job:
     target: str
     says: tuple[str, ...]
     config: dict = field(default_factory=dict)
+    log: str | None = None
+    """Name of the log, where it is not the target's."""
 
 
 def damaged_artifact(project, stage: str, damage: str) -> Job:
     """Damage a copy of an artifact and return the job that reads it."""
+    if stage in ("distance", "embedding"):
+        return damaged_cloud(project, stage, damage)
     name, (hurt, message) = f"{stage}-{damage}", DAMAGES[damage]
     path = project.path(stage, name)
     shutil.copy2(project.path(stage, HEALTHY[stage]), path)
@@ -525,6 +941,38 @@ def damaged_artifact(project, stage: str, damage: str) -> Job:
             drawn = {"draw": "contour", "grid": name, "marks": ["converged"]}
         given |= {"figures": {figure: {"columns": 1, "panels": [drawn]}}}
     return Job(target, (f"{stage}/{name}.h5: ", message, "run again"), given)
+
+
+def damaged_cloud(project, stage: str, damage: str) -> Job:
+    """Damage a copy of a cloud or of its embedding and return the job that reads it."""
+    name, (hurt, message) = f"{stage}-{damage}", DAMAGES[damage]
+    path = project.path("distance", name)
+    shutil.copy2(project.path("distance", "bush"), path)
+    given = {"clouds": {name: BUSH["bush"]}}
+    says = (f"{stage}/{name}", message, "run again")
+    if stage == "distance":
+        hurt(path)
+        return Job(f"embedding/{name}-pca", says, given, name)
+    path, figure = project.path("embedding", f"{name}-pca"), f"bad_embedding_{damage}"
+    shutil.copy2(project.path("embedding", "bush-pca"), path)
+    hurt(path)
+    drawn = {"draw": "embedding", "embedding": f"{name}-pca", "colour": "trajectory"}
+    return Job(f"figure/{figure}", says, given | panel_of(figure, **drawn))
+
+
+def damaged_jumps(project) -> Job:
+    """Put something else in the place of a jump and return the job that reads it."""
+    path = project.path("jumps", "jumps-foreign-d0")
+    path.parent.mkdir(exist_ok=True)
+    strip(path)
+    given = {"minima": {"jumps-foreign": {"run": RUN, "directions": [0]}}}
+    given |= {"clouds": {"jumps-foreign": {"minimum": "jumps-foreign", "embeddings": {}}}}
+    says = ("jumps/jumps-foreign-d0.h5: ", DAMAGES["foreign"][1], "run again")
+    return Job("distance/jumps-foreign", says, given)
+
+
+def panel_of(figure: str, **keys: object) -> dict:
+    return {"figures": {figure: {"columns": 1, "panels": [keys]}}}
 
 
 def write_images(path: Path) -> None:
@@ -588,7 +1036,21 @@ def other_jobs(project) -> dict[str, Job]:
     truncate(cifar)
     factory = "lossmap.network.models.resnet:resnet21"
     unknown = {"columns": 1, "panels": [CURVE], "options": {"colormap": "viridiss"}}
+    crowd = {"tree": TREE, "embeddings": {"phate-euclidean": {"knn": 50}}}
+    jumps = EMBEDDED | {"embedding": "bush-pca", "marks": ["jumps"]}
     return {
+        "jumps foreign": damaged_jumps(project),
+        "too many neighbours": Job(
+            "embedding/crowd-phate-euclidean",
+            ("embedding/crowd-phate-euclidean.h5: ", "knn is 50", "24 points", "set 'knn'"),
+            {"clouds": {"crowd": crowd}},
+            "crowd",
+        ),
+        "jumps of a tree": Job(
+            "figure/bad_jumps",
+            ("'bush-pca'", "choose another colour or mark"),
+            BUSH_GIVEN | panel_of("bad_jumps", **jumps),
+        ),
         "cifar10.h5 truncated": Job(
             "dataset/cifar",
             (f"{cifar}: ", "truncated or damaged", "fetch the file again"),
@@ -613,6 +1075,9 @@ JOBS = [
     "cifar10.h5 truncated",
     "unknown colour map",
     "factory without its function",
+    "jumps foreign",
+    "too many neighbours",
+    "jumps of a tree",
 ]
 
 
@@ -620,7 +1085,8 @@ JOBS = [
 def failed(shared_project):
     """Run every job that must fail, and one that must not, in one Snakemake."""
     project = shared_project
-    project.snakemake(*targets(project, f"grid/{PCA}", f"projection/{PROJECTION}"))
+    healthy = (f"grid/{PCA}", f"projection/{PROJECTION}", "embedding/bush-pca")
+    project.snakemake(*targets(project, *healthy), *give(project, "healthy.yaml", BUSH_GIVEN))
     (project.folder / "data").mkdir()
     jobs = {f"images {kind}": spoilt_images(project, kind) for kind in IMAGE_FILES}
     jobs |= other_jobs(project)
@@ -641,7 +1107,8 @@ def failed(shared_project):
 def test_a_failing_job_names_culprit_and_remedy_and_leaves_nothing(shared_project, failed, kind):
     jobs, done = failed
     job, output = jobs[kind], shared_project.path(*jobs[kind].target.split("/"))
-    log = shared_project.path(f"log/{output.parent.name}", output.stem, "log").read_text()
+    name = job.log or output.stem
+    log = shared_project.path(f"log/{output.parent.name}", name, "log").read_text()
     errors = [line for line in log.splitlines() if " error: " in line]
     assert len(errors) == 1, log
     assert [part for part in job.says if part not in errors[0]] == []

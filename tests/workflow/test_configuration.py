@@ -7,9 +7,16 @@ import pytest
 import yaml
 
 from lossmap.workflow.configuration import (
+    CLOUD_KINDS,
     RULES,
+    claim_registry,
+    cloud_kind,
+    embedding_names,
+    jump_names,
     kept_epochs,
     load_configuration,
+    metrics_of,
+    minimum_of,
     moment_epoch,
     run_recipe,
 )
@@ -129,3 +136,90 @@ def test_the_schema_knows_exactly_the_claims_that_are_measured():
 
     schema = yaml.safe_load((CONFIG / "schema.yaml").read_text())
     assert set(schema["properties"]["claims"]["additionalProperties"]["properties"]) == set(CLAIMS)
+
+
+def test_a_minimum_overrides_single_leaves_of_jumps():
+    own = {"c10-bad": {"epochs": 3, "directions": [7]}}
+    config = load_configuration(CONFIG, {"scale": "paper", "minima": own})
+    found, plain = minimum_of(config, "c10-bad"), minimum_of(config, "c10-good")
+    assert found == config["jumps"] | {"run": "c10-wresnet-bad"} | own["c10-bad"]
+    assert plain == config["jumps"] | {"run": "c10-wresnet-good"}
+    assert [name for name in jump_names(config) if name.startswith("c10-bad-d")] == ["c10-bad-d7"]
+
+
+def test_a_list_of_steps_replaces_the_default():
+    config = load_configuration(CONFIG, {"jumps": {"steps": [2]}})
+    assert minimum_of(config, "c10-good")["steps"] == [2]
+
+
+@pytest.mark.parametrize("scale", ["demo", "desk", "paper"])
+def test_every_cloud_is_of_one_kind_and_every_embedding_has_its_own_name(scale):
+    config = load_configuration(CONFIG, {"scale": scale})
+    assert {cloud_kind(cloud) for cloud in config["clouds"].values()} == set(CLOUD_KINDS)
+    for name, (cloud, technique) in embedding_names(config).items():
+        assert name == f"{cloud}-{technique}"
+        assert technique in config["techniques"]
+
+
+def test_metrics_are_the_runs_or_its_recipes_or_everybodys():
+    given = {
+        "scale": "paper",
+        "metrics": {"images": 30},
+        "recipes": {"horoi2021-sgd": {"metrics": {"images": 20}}},
+        "runs": {"sgd-seed1": {"metrics": {"images": 10}}},
+    }
+    config = load_configuration(CONFIG, given)
+    names = ("sgd-seed1", "sgd-seed0", "adam-seed0")
+    assert [metrics_of(config, name)["images"] for name in names] == [10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("key", "registry"),
+    [
+        ("clouds", "clouds"),
+        ("null_clouds", "clouds"),
+        ("memorization_runs", "runs"),
+        ("fn_bases", "bases"),
+    ],
+)
+def test_the_names_under_a_claim_belong_to_its_last_words_registry(key, registry):
+    assert claim_registry(key) == registry
+
+
+def test_null_models_of_the_claim_imitate_its_clouds():
+    config = load_configuration(CONFIG, {})
+    claim = config["claims"]["horoi2021"]["horoi-null-control"]
+    found = {
+        (config["clouds"][n]["of"], config["clouds"][n]["model"]) for n in claim["null_clouds"]
+    }
+    assert found == {(name, model) for name in claim["clouds"] for model in ("walks", "straight")}
+
+
+def test_optimisers_are_compared_from_the_same_seeds():
+    config = load_configuration(CONFIG, {})
+    seeds: dict[str, list[int]] = {}
+    for run in config["clouds"]["optimizers"]["runs"]:
+        seeds.setdefault(config["runs"][run]["recipe"], []).append(config["runs"][run]["seed"])
+    assert len(seeds) == 3
+    assert set(map(tuple, seeds.values())) == {(0, 1, 2, 3, 4)}
+
+
+def test_recipes_are_as_the_paper_prints_them():
+    config = load_configuration(CONFIG, {"scale": "paper"})
+    good, bad = (run_recipe(config, f"c10-wresnet-{kind}") for kind in ("good", "bad"))
+    assert (good["batch_size"], good["epochs"], good["optimizer"]["lr"]) == (128, 200, 0.1)
+    assert good["schedule"] == {"name": "steps", "milestones": [150], "factor": 0.1}
+    assert good["optimizer"]["weight_decay"] == 1e-4
+    assert bad["optimizer"] == good["optimizer"] | {"weight_decay": 0.0}
+    assert (bad["augmentation"]["flip"], bad["augmentation"]["crop_padding"]) == (False, 0)
+    for name in ("memorization", "bad-seed1", "bad-seed2"):
+        assert run_recipe(config, f"c10-wresnet-{name}") | {"seed": 0} == bad
+
+
+def test_weight_decay_and_augmentation_are_crossed():
+    config = load_configuration(CONFIG, {"scale": "paper"})
+    good, decay, augmented, bad = (
+        run_recipe(config, f"c10-wresnet-{kind}") for kind in ("good", "decay", "augmented", "bad")
+    )
+    assert decay == bad | {"optimizer": good["optimizer"]}
+    assert augmented == bad | {"augmentation": good["augmentation"]}

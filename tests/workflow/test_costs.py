@@ -6,8 +6,14 @@ import pytest
 import yaml
 
 from lossmap.workflow.configuration import load_configuration
-from lossmap.workflow.costs import image_counts, measure_cost, network_size, time_limit
-from lossmap.workflow.specs import all_targets
+from lossmap.workflow.costs import (
+    cloud_size,
+    image_counts,
+    measure_cost,
+    network_size,
+    time_limit,
+)
+from lossmap.workflow.specs import all_targets, distance_spec
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 REGISTRIES = [yaml.safe_load((CONFIG / f"{n}.yaml").read_text()) for n in ("defaults", "horoi2021")]
@@ -133,3 +139,119 @@ def test_threads_shorten_the_limit():
     one, four = (load(resources={"threads": {"trajectory": t}}) for t in (1, 4))
     limits = [time_limit(config, "trajectory", [RUN], False) for config in (one, four)]
     assert limits[0] > limits[1]
+
+
+JUMP, CLOUD = "c10-good-d0", "c10-good"
+WRESNET = 1467610
+
+
+def jumps(**leaves: object) -> dict:
+    return load(jumps=leaves)
+
+
+def wide(width: float) -> dict:
+    return load(networks={"wresnet": {"width": width}})
+
+
+def test_jumps_cost_their_steps():
+    one, four = (measure_cost(jumps(steps=s), "jumps", JUMP) for s in ([1], [1, 2, 3, 4]))
+    assert four.macs == 4 * one.macs
+    assert four.disk_mb == 4 * one.disk_mb
+    assert four.memory_mb == one.memory_mb  # one after the other
+
+
+def test_jumps_cost_their_epochs():
+    short, long = (measure_cost(jumps(epochs=e), "jumps", JUMP) for e in (10, 20))
+    assert 1.8 < long.macs / short.macs < 2  # the jump itself is measured too
+    assert long.disk_mb / short.disk_mb == 21 / 11
+    assert long.memory_mb == short.memory_mb
+
+
+def test_jumps_of_one_minimum_cost_its_own_steps():
+    config = load(minima={"c10-bad": {"steps": [1]}})
+    assert measure_cost(config, "jumps", JUMP).macs == 4 * (
+        measure_cost(config, "jumps", "c10-bad-d0").macs
+    )
+
+
+def test_a_jump_on_disk_is_its_snapshots():
+    assert measure_cost(load(), "jumps", JUMP).disk_mb == 4 * 51 * 4 * WRESNET / 2**20
+
+
+def test_a_jump_costs_what_training_does():
+    """As many epochs of the same images, measured as often."""
+    same = load(
+        jumps={"steps": [1], "epochs": 200},
+        recipes={"horoi2021": {"schedule": {"milestones": [150]}}},
+    )
+    trained = measure_cost(same, "trajectory", "c10-wresnet-good")
+    retrained = measure_cost(same, "jumps", JUMP)
+    assert (retrained.macs, retrained.memory_mb) == (trained.macs, trained.memory_mb)
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_each_direction_of_a_pack_gets_its_time(gpu):
+    config = load()
+    limits = [
+        time_limit(config, "jumps", [f"c10-good-d{d}" for d in range(n)], gpu) - 10
+        for n in range(1, 6)
+    ]
+    assert limits == sorted(set(limits))
+    for count, limit in enumerate(limits, 1):
+        assert abs(limit - count * limits[0]) <= count
+
+
+def test_memory_for_distances_does_not_grow_with_the_parameters():
+    small, large = (measure_cost(wide(w), "distance", CLOUD) for w in (0.25, 4))
+    assert cloud_size(wide(4), CLOUD)[1] == 16 * WRESNET
+    assert small.memory_mb == large.memory_mb
+    assert small.disk_mb == large.disk_mb
+    assert large.macs / small.macs == pytest.approx(256, rel=1e-4)
+
+
+@pytest.mark.parametrize("stage", ["distance", "embedding"])
+def test_memory_and_disk_of_clouds_grow_with_their_rows(stage):
+    name = CLOUD if stage == "distance" else "c10-good-phate-cosine"
+    few, many = (measure_cost(jumps(epochs=e), stage, name) for e in (10, 100))
+    assert many.memory_mb > few.memory_mb
+    assert many.disk_mb > few.disk_mb
+
+
+def test_distances_on_disk_are_three_matrices():
+    rows = 1 + 5 * 4 * 51
+    matrices = 3 * 8 * rows**2 / 2**20
+    assert matrices < measure_cost(load(), "distance", CLOUD).disk_mb < matrices + 2
+
+
+@pytest.mark.parametrize(
+    ("given", "cloud", "rows"),
+    [
+        ({}, "c10-good", 1 + 5 * 4 * 51),
+        ({"jumps": {"directions": [3], "steps": [1], "epochs": 2}}, "c10-good", 1 + 3),
+        ({"minima": {"c10-bad": {"directions": [0, 7]}}}, "c10-bad", 1 + 2 * 4 * 51),
+        ({"minima": {"c10-bad": {"directions": [0, 7]}}}, "c10-bad-walks", 1 + 2 * 4 * 51),
+        ({}, "adam", 5 * 201),
+        ({"recipes": {"horoi2021-adam": {"snapshot_every": 7}}}, "adam", 5 * (29 + 1)),
+        ({"recipes": {"horoi2021-adam": {"snapshot_every": 8}}}, "adam", 5 * 26),
+        ({}, "optimizers", 15 * 201),
+        ({}, "tree", 20 * 100),
+    ],
+)
+def test_the_size_of_a_cloud_is_its_rows(given, cloud, rows):
+    params = 100 if cloud == "tree" else WRESNET
+    assert cloud_size(load(**given), cloud) == (rows, params)
+
+
+def test_the_size_of_the_tree_is_that_of_what_grows():
+    from lossmap.clouds import measure_cloud
+
+    config = load(clouds={"tree": {"tree": {"branches": 3, "length": 7, "dimensions": 9}}})
+    grown = measure_cloud(distance_spec(config, "tree"), {})
+    assert cloud_size(config, "tree") == (len(grown.norms), 9) == (21, 9)
+
+
+def test_a_null_model_costs_what_its_cloud_does():
+    config = load()
+    assert measure_cost(config, "distance", "c10-good-walks") == (
+        measure_cost(config, "distance", "c10-good")
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lossmap.artifacts.store import canonical_json
-from lossmap.workflow.configuration import load_configuration
+from lossmap.workflow.configuration import embedding_names, jump_names, load_configuration
 from lossmap.workflow.specs import (
     all_targets,
     animation_spec,
@@ -15,10 +15,12 @@ from lossmap.workflow.specs import (
     closure,
     dataset_spec,
     distance_spec,
+    embedding_packs,
     embedding_spec,
     factory_of,
     figure_spec,
     grid_spec,
+    jump_packs,
     jumps_spec,
     named_targets,
     projection_spec,
@@ -114,9 +116,8 @@ def test_a_recipe_enters_its_runs_alone():
     assert changed(recipes=recipe) == {f"trajectory/{name}" for name in named}
 
 
-def test_titles_sizes_for_estimates_and_devices_enter_nothing():
+def test_sizes_for_estimates_and_devices_enter_nothing():
     given = {
-        "datasets": {"c10": {"title": "other"}},
         "networks": {"resnet20": {"macs": 1}},
         "resources": {"threads": {"grid": 2}, "gflops": 7},
         "device": "cpu",
@@ -220,3 +221,284 @@ def test_a_network_may_be_named_by_its_factory():
     run = {"dataset": "c10", "network": "my.module:build", "recipe": "ding2023", "width": 2}
     network = trajectory_spec(load(runs={"mine": run}), "mine")["network"]
     assert network == {"factory": "my.module:build", "width": 2.0, "seed": 0}
+
+
+# --- horoi2021 ----------------------------------------------------------------------------------
+
+LEDGER = "claims/horoi2021"
+"""Its specification names the settings of the embeddings that it compares."""
+
+
+def embedded_by(technique: str) -> set[str]:
+    """Return the embeddings made by a technique, with the ledger where it compares one of them."""
+    config = load()
+    found = {
+        f"embedding/{name}" for name, (_, t) in embedding_names(config).items() if t == technique
+    }
+    return found | ({LEDGER} if found & set(sources(config, *LEDGER.split("/"))) else set())
+
+
+def jumps_of(*minima: str) -> set[str]:
+    """Return the jumps of some minima, of all where none is named."""
+    names = jump_names(load()).items()
+    return {f"jumps/{name}" for name, (minimum, _) in names if not minima or minimum in minima}
+
+
+@pytest.mark.parametrize(
+    ("technique", "leaf"),
+    [
+        ("phate-cosine", {"knn": 7}),
+        ("phate-raw-knn15", {"knn": 16}),
+        ("phate-euclidean", {"t": 20}),
+        ("tsne-cosine", {"perplexity": 12}),
+        ("umap-euclidean", {"min_dist": 0.2}),
+        ("pca", {"include_optimum": True}),
+        ("random", {"seed": 4}),
+    ],
+)
+def test_a_setting_enters_the_embeddings_of_its_technique(technique, leaf):
+    expected = embedded_by(technique)
+    assert any(name.startswith("embedding/") for name in expected)
+    assert changed(techniques={technique: leaf}) == expected
+
+
+@pytest.mark.parametrize("cloud", ["c10-bad", "adam", "tree"])
+def test_a_setting_of_one_cloud_enters_that_clouds_embedding_alone(cloud):
+    technique = "phate-euclidean" if cloud == "tree" else "phate-cosine"
+    own = {cloud: {"embeddings": {technique: {"knn": 7}}}}
+    expected = {f"embedding/{cloud}-{technique}"}
+    judged = set(sources(load(), *LEDGER.split("/")))
+    assert changed(clouds=own) == expected | ({LEDGER} if expected & judged else set())
+
+
+def test_a_setting_given_as_its_default_enters_nothing():
+    own = {"c10-bad": {"embeddings": {"phate-cosine": {"knn": 5, "t": "auto"}}}}
+    assert changed(clouds=own) == set()
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        {"steps": [0.25, 0.5]},
+        {"epochs": 3},
+        {"lr": 0.002},
+        {"momentum": 0.5},
+        {"ignore": "none"},
+        {"seed": 4},
+    ],
+    ids=str,
+)
+def test_how_is_retrained_enters_all_jumps_and_a_minimums_own_only_its(leaf):
+    assert changed(jumps=leaf) == jumps_of()
+    assert changed(minima={"c10-bad": leaf}) == jumps_of("c10-bad")
+
+
+def test_an_overridden_leaf_shields_its_minimum():
+    lr = {"c10-bad": {"lr": 0.5}}
+    before, after = all_specs(load(minima=lr)), all_specs(load(minima=lr, jumps={"lr": 0.25}))
+    assert {name for name in before if before[name] != after[name]} == jumps_of() - jumps_of(
+        "c10-bad"
+    )
+
+
+def test_directions_enter_the_clouds_that_hold_them_alone():
+    before = all_specs(load())
+    after = all_specs(load(minima={"c10-bad": {"directions": [0, 1, 2, 3, 4, 9]}}))
+    assert set(after) - set(before) == {"jumps/c10-bad-d9"}
+    assert set(before) - set(after) == set()
+    assert {n for n in before if before[n] != after[n]} == {"distance/c10-bad"}
+
+
+def test_weight_decay_of_a_run_enters_its_trajectory_and_its_jumps():
+    run = {"c10-wresnet-bad": {"optimizer": {"weight_decay": 0.5}}}
+    assert changed(runs=run) == {"trajectory/c10-wresnet-bad"} | jumps_of("c10-bad")
+
+
+@pytest.mark.parametrize(
+    ("leaf", "retrains"),
+    [
+        ({"augmentation": {"rotation": 5}}, True),
+        ({"batch_size": 30}, True),
+        ({"metrics": {"images": 50}}, True),
+        ({"optimizer": {"lr": 0.2}}, False),  # retraining has a rate and a schedule of its own
+        ({"optimizer": {"momentum": 0.5}}, False),
+        ({"schedule": {"factor": 0.5}}, False),
+        ({"epochs": 30}, False),
+        ({"snapshot_every": 2}, False),
+    ],
+    ids=str,
+)
+def test_retraining_takes_the_recipe_of_the_minimum_but_for_rate_and_length(leaf, retrains):
+    own = {"trajectory/c10-wresnet-bad"}
+    assert changed(runs={"c10-wresnet-bad": leaf}) == (
+        own | jumps_of("c10-bad") if retrains else own
+    )
+
+
+def test_a_runs_seed_enters_what_its_network_is_built_for():
+    """Jumps load the weights of the minimum, but the network is built before."""
+    found = changed(runs={"c10-wresnet-bad": {"seed": 8}})
+    assert (
+        {"trajectory/c10-wresnet-bad"}
+        <= found
+        <= ({"trajectory/c10-wresnet-bad", LEDGER} | jumps_of("c10-bad"))
+    )
+
+
+def test_how_many_directions_one_job_trains_enters_nothing():
+    assert changed(jumps={"per_job": 2}) == set()
+    assert changed(minima={"c10-bad": {"per_job": 1}}) == set()
+
+
+def test_random_labels_enter_their_data_set_alone():
+    assert changed(datasets={"horoi-c10-random": {"random_labels": 3}}) == {
+        "dataset/horoi-c10-random"
+    }
+
+
+def test_the_seed_of_a_null_model_enters_it_alone():
+    assert changed(clouds={"c10-bad-walks": {"seed": 3}}) == {"distance/c10-bad-walks"}
+
+
+def test_labels_of_figures_are_the_titles_of_their_runs():
+    config = load(runs={"sgd-seed1": {"title": "plain"}})
+    panel = figure_spec(config, "horoi2021_fig4")["panels"][0]
+    assert panel["labels"]["sgd-seed1"] == "plain"
+    assert panel["labels"]["sgd-seed0"] == "SGD"
+    assert panel["labels"]["momentum-seed4"] == "SGD with momentum"
+    assert list(panel["labels"]) == config["clouds"]["sgd-momentum"]["runs"]
+
+
+def test_the_title_of_a_run_enters_the_figures_that_name_it():
+    found = changed(runs={"sgd-seed1": {"title": "plain"}})
+    assert found - {LEDGER} == {"figure/horoi2021_fig4", "figure/horoi2021_fig10"}
+
+
+def test_panels_of_jumps_and_of_the_tree_have_no_labels():
+    config = load()
+    for name in ("horoi2021_fig1", "horoi2021_fig2"):
+        assert all("labels" not in panel for panel in figure_spec(config, name)["panels"])
+
+
+def test_a_panel_knows_its_method():
+    panels = figure_spec(load(), "horoi2021_fig1")["panels"]
+    methods = ["phate", "tsne", "umap", "pca", "phate", "tsne", "umap", "random"]
+    assert [panel["method"] for panel in panels] == [*methods, *methods[:4]]
+
+
+def test_lines_enter_figures_and_animations_alone():
+    config = load()
+    drawn = {f"{kind}/{n}" for kind in ("figure", "animation") for n in config[f"{kind}s"]}
+    assert changed(style={"lines": False}) == drawn
+
+
+def test_frames_enter_their_animation_alone():
+    own = {"horoi2021_animation": {"options": {"fps": 3}}}
+    assert changed(animations=own) == {"animation/horoi2021_animation"}
+
+
+@pytest.mark.parametrize("per_job", range(1, 8))
+@pytest.mark.parametrize("scale", SCALES)
+def test_packs_hold_every_artifact_once_and_few_enough(scale, per_job):
+    config = load(scale=scale, jumps={"per_job": per_job})
+    jumps, embeddings = jump_packs(config), embedding_packs(config)
+
+    assert [name for _, made in jumps for name in made] == list(jump_names(config))
+    assert [name for _, made in embeddings for name in made] == list(embedding_names(config))
+    assert all(made for _, made in jumps + embeddings)
+    for _, made in jumps:
+        assert len(made) <= per_job
+        assert len({jump_names(config)[name][0] for name in made}) == 1
+    for cloud, made in embeddings:
+        assert {embedding_names(config)[name][0] for name in made} == {cloud}
+
+
+def test_as_few_jobs_as_the_size_allows():
+    config = load(minima={"c10-bad": {"directions": [0, 1, 2, 3, 4, 5, 9], "per_job": 3}})
+    assert [made for _, made in jump_packs(config) if made[0].startswith("c10-bad-d")] == [
+        ["c10-bad-d0", "c10-bad-d1", "c10-bad-d2"],
+        ["c10-bad-d3", "c10-bad-d4", "c10-bad-d5"],
+        ["c10-bad-d9"],
+    ]
+
+
+def test_the_closure_of_figure_2_is_what_it_needs():
+    config = load()
+    clouds = ("c10-good", "c10-bad", "c10-memorization")
+    runs = ("c10-wresnet-good", "c10-wresnet-bad", "c10-wresnet-memorization")
+    expected = {"figure/horoi2021_fig2", "dataset/horoi-c10", "dataset/horoi-c10-random"}
+    expected |= {f"trajectory/{run}" for run in runs} | {f"distance/{cloud}" for cloud in clouds}
+    expected |= {f"jumps/{cloud}-d{direction}" for cloud in clouds for direction in range(5)}
+    # One job makes all embeddings of a cloud.
+    packs = dict(embedding_packs(config))
+    expected |= {f"embedding/{name}" for cloud in clouds for name in packs[cloud]}
+
+    assert closure(config, ["figure/horoi2021_fig2"]) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("target", "stages"),
+    [
+        ("horoi2021_fig9", {"figure", "trajectory", "dataset"}),
+        ("horoi2021_fig3", {"figure", "embedding", "distance", "trajectory", "dataset"}),
+        (
+            "horoi2021_null",
+            {"figure", "embedding", "distance", "jumps", "trajectory", "dataset"},
+        ),
+    ],
+)
+def test_a_closure_goes_through_the_stages_that_are_needed(target, stages):
+    found = closure(load(), [f"figure/{target}"])
+    assert {name.split("/")[0] for name in found} == stages
+
+
+@pytest.mark.parametrize(("paper", "other"), [("ding2023", "horoi2021"), ("horoi2021", "ding2023")])
+def test_the_papers_have_nothing_in_common(paper, other):
+    config = load()
+    named = named_targets(config)
+    mine, others = (set(closure(config, named[p])) for p in (paper, other))
+    assert mine & others == set()
+    assert f"claims/{other}" not in mine
+    assert not any(f"/{other}_" in name for name in mine)
+    assert mine | others | {"claims/claims"} == set(all_targets(config))
+
+
+def test_ding2023_needs_no_jump_no_distance_and_no_embedding():
+    config = load()
+    stages = {name.split("/")[0] for name in closure(config, named_targets(config)["ding2023"])}
+    assert stages.isdisjoint({"jumps", "distance", "embedding", "animation"})
+
+
+@pytest.mark.parametrize("model", ["walks", "straight"])
+def test_a_null_model_is_made_from_the_cloud_and_a_run_of_its_network(model):
+    config = load()
+    name = f"c10-bad-{model}"
+    assert distance_spec(config, name)["null"] == model
+    assert sources(config, "distance", name) == ["distance/c10-bad", "trajectory/c10-wresnet-bad"]
+
+
+def test_jumps_are_retrained_at_a_constant_rate_with_a_fresh_optimiser():
+    spec = jumps_spec(load(scale="paper"), "c10-good-d3")
+    assert spec["optimizer"] == {
+        **{"name": "sgd", "lr": 0.001, "momentum": 0.9, "nesterov": False},
+        "weight_decay": 1e-4,
+    }
+    assert spec["schedule"] == {"name": "constant"}
+    assert (spec["direction"], spec["steps"], spec["epochs"]) == (3, [0.25, 0.5, 0.75, 1.0], 50)
+    assert spec["augmentation"]["flip"]
+
+
+def test_jumps_of_adams_minimum_keep_its_weight_decay_alone():
+    run = {"adam-seed0": {"optimizer": {"weight_decay": 0.25}}}
+    config = load(runs=run, minima={"mine": {"run": "adam-seed0", "directions": [2]}})
+    assert jumps_spec(config, "mine-d2")["optimizer"]["name"] == "sgd"
+    assert jumps_spec(config, "mine-d2")["optimizer"]["weight_decay"] == 0.25
+
+
+def test_a_table_says_where_its_data_are_not_the_papers():
+    demo, paper = (
+        table_spec(load(scale=s), "ding2023_table1")["columns"] for s in ("demo", "paper")
+    )
+    assert changed(datasets={"c10": {"title": "other"}}) == {"table/ding2023_table1"}
+    assert demo[0]["dataset"] == "CIFAR-10 (here digits (10 classes))"
+    assert [column["dataset"] for column in paper] == ["CIFAR-10"] * 2 + ["CIFAR-100"] * 2

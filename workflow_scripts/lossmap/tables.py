@@ -1,4 +1,4 @@
-"""Table 1 of ding2023: Fitting Errors, as a tidy table and as LaTeX.
+"""Table 1 of ding2023: Fitting Errors, as a tidy table, as LaTeX and as a page.
 
 Reads projections, computes nothing anew but means and ranges over planes. Knows no matplotlib and
 no torch.
@@ -15,10 +15,13 @@ import pandas as pd
 from lossmap.artifacts.projection import load_projection
 from lossmap.artifacts.store import write_text
 from lossmap.errors import LossmapError
+from lossmap.pages import escape, format_number, page, table
 
 METHODS = {"fn": "FN", "pca": "PCA"}
 READINGS = ("orthogonal", "literal")
 STATISTICS = ("centre", "batch")
+BLOCKS = [(reading, statistics) for statistics in STATISTICS for reading in READINGS]
+"""Reading of Eq. 4 and batch-norm statistics, the default first."""
 _ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -129,12 +132,15 @@ def render_latex(frame: pd.DataFrame) -> str:
         *_header(networks),
         r"\midrule",
     ]
-    blocks = [(r, s) for s in STATISTICS for r in READINGS]
-    present = set(frame[["reading", "bn_statistics"]].itertuples(index=False, name=None))
-    body = [_block(frame, networks, *block) for block in blocks if block in present]
+    body = [_block(frame, networks, *block) for block in _blocks_in(frame)]
     lines += [line for block in body for line in [*block, r"\midrule"]][:-1]
     lines += [r"\bottomrule", *_footnotes(frame, 2 + 2 * len(networks)), r"\end{tabular}"]
     return "\n".join(lines) + "\n"
+
+
+def _blocks_in(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    present = set(frame[["reading", "bn_statistics"]].itertuples(index=False, name=None))
+    return [block for block in BLOCKS if block in present]
 
 
 def _header(networks: list) -> list[str]:
@@ -205,3 +211,46 @@ def format_latex(value: float) -> str:
 def escape_latex(text: str) -> str:
     """Return text in which LaTeX sees no command."""
     return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+def save_page(frame: pd.DataFrame, title: str, path: str | Path) -> None:
+    """Write the long table as a page for people; raises LossmapError when that fails."""
+    write_text(Path(path), render_page(frame, title))
+
+
+def render_page(frame: pd.DataFrame, title: str) -> str:
+    """Return a page with a table for each reading and batch-norm statistics, the default first."""
+    head = ("data set, network", *(f"{m} {w}" for w in ("ours", "paper") for m in METHODS.values()))
+    ratios = tuple(f"{'/'.join(METHODS.values())} {whose}" for whose in ("ours", "paper"))
+    body = ["<p>Fitting Error, Eq. 3: the smaller, the better the plane shows the trajectory.</p>"]
+    for number, (reading, statistics) in enumerate(_blocks_in(frame)):
+        chosen = frame[(frame["reading"] == reading) & (frame["bn_statistics"] == statistics)]
+        default = " (the default)" if number == 0 else ""
+        heading = f"{reading} reading of Eq. 4, batch-norm statistics: {statistics}{default}"
+        body.append(f"<h2>{escape(heading)}</h2>")
+        rows = [_page_row(*each) for each in chosen.groupby(["dataset", "network"], sort=False)]
+        body.append(table((*head, *ratios), rows, numbers=range(1, 7)))
+    return page(title, body)
+
+
+def _page_row(network: tuple[str, str], rows: pd.DataFrame) -> list[str]:
+    by_method = {row["method"]: row for row in rows.to_dict("records")}
+    found = [by_method[method] for method in METHODS.values()]
+    ours, paper = ([row[key] for row in found] for key in ("fitting_error", "paper"))
+    return [
+        escape(", ".join(network)),
+        *(_page_cell(row) for row in found),
+        *("" if np.isnan(value) else f"{value:.2f}" for value in paper),
+        format_number(float(np.divide(*ours))),
+        "" if np.isnan(paper).any() else format_number(float(np.divide(*paper))),
+    ]
+
+
+def _page_cell(row: dict[str, Any]) -> str:
+    text = format_number(row["fitting_error"])
+    if row["planes"] > 1:
+        text += f"<br><small>{row['planes']} planes: {format_number(row['lowest'])} to "
+        text += f"{format_number(row['highest'])}</small>"
+    if row["non_finite"]:
+        text += f"<br><small>{row['non_finite']} of {row['terms']} terms not finite</small>"
+    return text

@@ -1,13 +1,21 @@
 """The artifact `jumps`: retraining from one minimum after jumps along one direction."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from lossmap.artifacts.store import Field, Kind, Provenance, open_artifact, save_artifact
+from lossmap.artifacts.store import (
+    Field,
+    Kind,
+    Provenance,
+    canonical_json,
+    open_artifact,
+    save_artifact,
+)
 
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "theta_norm")
 KIND = Kind(
@@ -51,6 +59,21 @@ def save_jumps(
         **{name: curves[name] for name in CURVES},
     }
     save_artifact(path, KIND, datasets, provenance)
+
+
+def assign_directions(
+    provenance: Provenance, paths: Iterable[str | Path]
+) -> dict[Path, Provenance]:
+    """Return the provenance of each direction of a job: what they share, and the seed of its name.
+
+    Which directions one job makes is no parameter of any of them: it may change without a rebuild.
+    """
+    found = {}
+    for path in map(Path, paths):
+        seed = int(path.stem.rpartition("-d")[2])
+        spec = canonical_json(provenance.parameters() | {"direction": seed})
+        found[path] = replace(provenance, spec=spec)
+    return found
 
 
 @contextmanager

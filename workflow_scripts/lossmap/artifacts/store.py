@@ -93,22 +93,6 @@ def trace_provenance(spec: str, code: str, inputs: Iterable[str | Path]) -> Prov
     return Provenance(spec, code, {name_of(path): digest_of(path) for path in inputs})
 
 
-def trace_provenances(
-    specs: str, code: str, inputs: Iterable[str | Path], outputs: Iterable[str | Path]
-) -> dict[Path, Provenance]:
-    """Return the provenance of each output of a job that makes several from the same inputs.
-
-    `specs` is canonical JSON of the specifications by artifact name; raises LossmapError as
-    `trace_provenance` does.
-    """
-    found = {name_of(path): digest_of(path) for path in inputs}
-    known = json.loads(specs)
-    return {
-        path: Provenance(canonical_json(known[path.stem]), code, found)
-        for path in map(Path, outputs)
-    }
-
-
 def name_of(path: str | Path) -> str:
     """Return ``stage/name`` of an artifact's path, independent of where the results lie."""
     path = Path(path)

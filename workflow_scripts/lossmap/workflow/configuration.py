@@ -24,6 +24,8 @@ RULES = (
 )
 """Names that no paper may have: a paper is a target like these."""
 CIFAR_FILES = {"cifar10": "cifar10.h5", "cifar100": "cifar100.h5"}
+LISTED = 20
+"""Names that a message lists at most."""
 MIN_SNAPSHOTS = 3
 """Fewer do not span a plane."""
 
@@ -152,23 +154,24 @@ def _explain(error: ValidationError, config: dict) -> str:
         text = _explain_type(where, value, allowed)
     elif kind == "not" and not allowed:
         text = _explain_meaningless(error, where, config)
-    elif kind in ("pattern", "not"):
+    elif kind in ("pattern", "not", "anyOf"):
         text = f"{where} is {value!r}, expected {error.schema['description']}"
     elif kind in bounds:
         text = f"{where} is {value!r}, expected {bounds[kind]} {allowed}"
     elif kind in _LENGTHS:
-        text = f"{where} {_LENGTHS[kind].format(allowed)}"
+        entries = "entry" if allowed == 1 else "entries"
+        text = f"{where} is {value!r}, {_LENGTHS[kind].format(allowed, entries)}"
     else:
         text = f"{where}: {error.message}"
     return text
 
 
 _LENGTHS = {
-    "minItems": "is too short, expected at least {} entries",
-    "maxItems": "is too long, expected at most {} entries",
-    "minLength": "is empty, expected text or null",
-    "maxLength": "is too long, expected at most {} characters",
-    "uniqueItems": "has an entry twice, expected different ones",
+    "minItems": "expected at least {} {}",
+    "maxItems": "expected at most {} {}",
+    "minLength": "expected text or null",
+    "maxLength": "expected at most {} characters",
+    "uniqueItems": "expected different ones",
 }
 
 
@@ -195,6 +198,10 @@ def _explain_type(where: str, value: object, allowed: str | list[str]) -> str:
     hint = ""
     if isinstance(value, str) and _is_number(value):
         hint = " (YAML reads 1e-3 as text; write 1.0e-3)"
+    elif where.endswith(": the name"):
+        hint = " (YAML reads null, ~, yes, no and digits as no text; put it in quotes)"
+    elif value is None:
+        hint = " (YAML reads null where nothing is given; give it or remove the key)"
     return f"{where} is {value!r}, expected {kinds}{hint}"
 
 
@@ -247,10 +254,11 @@ def run_recipe(config: dict, run: str) -> dict:
 
 
 def _unknown(where: str, name: object, registry: str, known: Iterable[str]) -> None:
-    names = list(known)
+    names = sorted(known)
+    more = f" … ({len(names)})" if len(names) > LISTED else ""
     raise LossmapError(
         f"configuration: {where} names '{name}', which is not defined under {registry}"
-        f"{_suggest(name, names)}; defined: {', '.join(sorted(names)) or 'none'}"
+        f"{_suggest(name, names)}; defined: {', '.join(names[:LISTED]) or 'none'}{more}"
     )
 
 
@@ -355,8 +363,8 @@ def _check_clouds(config: dict) -> None:
         kinds = [kind for kind in CLOUD_KINDS if kind in cloud]
         if len(kinds) != 1:
             raise LossmapError(
-                f"configuration: {where} has {' and '.join(kinds) or 'none'} of "
-                f"{', '.join(CLOUD_KINDS)}, expected exactly one"
+                f"configuration: {where} has {' and '.join(kinds) or 'none'}, expected exactly one "
+                f"of {', '.join(CLOUD_KINDS)}"
             )
         _check_cloud(config, cloud, kinds[0], where)
         for technique in cloud["embeddings"]:
@@ -382,12 +390,55 @@ def _check_cloud(config: dict, cloud: dict, kind: str, where: str) -> None:
         for run in cloud["runs"]:
             _require(config, "runs", run, f"{where}.runs")
     elif kind == "model":
-        _require(config, "clouds", cloud.get("of"), f"{where}.of")
+        if "of" not in cloud:
+            raise LossmapError(
+                f"configuration: {where}: key 'of' is missing; add the cloud that 'model' imitates"
+            )
+        _require(config, "clouds", cloud["of"], f"{where}.of")
         if "minimum" not in config["clouds"][cloud["of"]]:
             raise LossmapError(
                 f"configuration: {where}.of is '{cloud['of']}', which is no cloud of jumps; name "
                 "one that has 'minimum'"
             )
+
+
+_DISTANCES = ("cosine_space", "components")
+TECHNIQUE_KEYS = {
+    "phate": (*_DISTANCES, "knn", "decay", "t", "mds_solver", "seed"),
+    "tsne": (*_DISTANCES, "perplexity", "learning_rate", "iterations", "seed"),
+    "umap": (*_DISTANCES, "neighbors", "min_dist", "seed"),
+    "pca": (),
+    "random": ("seed",),
+}
+"""What each method is told besides metric and include_optimum."""
+
+
+def _check_techniques(config: dict) -> None:
+    for name, technique in config["techniques"].items():
+        _check_technique(technique, f"techniques.{name}")
+    for cloud, technique in embedding_names(config).values():
+        given = config["clouds"][cloud]["embeddings"][technique]
+        _check_technique(
+            config["techniques"][technique] | given, f"clouds.{cloud}.embeddings.{technique}"
+        )
+
+
+def _check_technique(technique: Mapping, where: str) -> None:
+    method = technique["method"]
+    wanted = ("method", "metric", "include_optimum", *TECHNIQUE_KEYS[method])
+    missing = [key for key in wanted if key not in technique]
+    if missing:
+        raise LossmapError(f"configuration: {where}: key '{missing[0]}' is missing; add it")
+    strange = [key for key in technique if key not in wanted]
+    if strange:
+        raise LossmapError(
+            f"configuration: {where}.{strange[0]} means nothing with method '{method}'; remove it"
+        )
+    if method in ("pca", "random") and technique["metric"] != "euclidean":
+        raise LossmapError(
+            f"configuration: {where}.metric is '{technique['metric']}', but method '{method}' is "
+            "euclidean; set it so"
+        )
 
 
 def _check_bases(config: dict) -> None:
@@ -438,7 +489,15 @@ def _check_evaluation(config: dict) -> None:
         _check_images(config, run, "evaluation.images", images)
     for run in config["runs"]:
         wanted = metrics_of(config, run)["images"]
-        _check_images(config, run, "metrics.images", wanted)
+        _check_images(config, run, f"{_metrics_key(config, run)}.images", wanted)
+
+
+def _metrics_key(config: dict, run: str) -> str:
+    entry = config["runs"][run]
+    if "metrics" in entry:
+        return f"runs.{run}.metrics"
+    recipe = entry["recipe"]
+    return f"recipes.{recipe}.metrics" if "metrics" in config["recipes"][recipe] else "metrics"
 
 
 def metrics_of(config: dict, run: str) -> dict:
@@ -467,9 +526,8 @@ def _check_figures(config: dict) -> None:
             ):
                 if key in panel:
                     _require(config, registry, panel[key], f"{where}.{key}")
-            for series in panel.get("series", []):
-                for run in series["runs"]:
-                    _require(config, "runs", run, f"{where}.series")
+            for index, series in enumerate(panel.get("series", [])):
+                _check_series(config, series, f"{where}.series.{index}.runs")
             _check_embedding(config, panel, where)
             _check_projection(config, panel, where)
             for moment in panel.get("moments", []):
@@ -480,10 +538,24 @@ def _check_figures(config: dict) -> None:
     _check_targets(config)
 
 
+def _check_series(config: dict, series: dict, where: str) -> None:
+    for run in series["runs"]:
+        _require(config, "runs", run, where)
+    kept = {run: kept_epochs(run_recipe(config, run)) for run in series["runs"]}
+    first = next(iter(kept))
+    for run, epochs in kept.items():
+        if epochs != kept[first]:
+            raise LossmapError(
+                f"configuration: {where}: '{run}' and '{first}' keep other epochs; a band needs "
+                "runs of one recipe: make them two series"
+            )
+
+
 def _check_embedding(config: dict, panel: dict, where: str) -> None:
     known = embedding_names(config)
     if "embedding" in panel and panel["embedding"] not in known:
-        _unknown(f"{where}.embedding", panel["embedding"], "clouds", known)
+        registry = "clouds as <cloud>-<technique>"
+        _unknown(f"{where}.embedding", panel["embedding"], registry, known)
 
 
 def _check_targets(config: dict) -> None:
@@ -550,6 +622,52 @@ def claim_registry(key: str) -> str:
     return key.rpartition("_")[2]
 
 
+CLAIM_KINDS = {
+    "good_clouds": ("minimum",),
+    "bad_clouds": ("minimum",),
+    "crossed_clouds": ("minimum",),
+    "null_clouds": ("model",),
+}
+"""Of what kinds the clouds under a key of a claim may be."""
+CLOUDS_OF = {
+    "horoi-phate-continuity": ("minimum", "runs", "tree"),
+    "horoi-sgd-direction": ("runs",),
+    "horoi-adam-spread": ("runs",),
+    "horoi-null-control": ("minimum",),
+    "horoi-robustness": ("minimum",),
+}
+
+
+def _check_claim(config: dict, claim: Mapping, where: str) -> None:
+    kinds = CLAIM_KINDS | {"clouds": CLOUDS_OF.get(where.rpartition(".")[2], ())}
+    for key in (key for key in claim if claim_registry(key) == "clouds"):
+        for name in claim[key]:
+            kind = cloud_kind(config["clouds"][name])
+            if kind not in kinds[key]:
+                raise LossmapError(
+                    f"configuration: {where}.{key} names '{name}', a cloud of '{kind}', expected "
+                    f"one of {', '.join(kinds[key])}; name another"
+                )
+    for null in claim.get("null_clouds", []):
+        if config["clouds"][null]["of"] not in claim["clouds"]:
+            raise LossmapError(
+                f"configuration: {where}.null_clouds names '{null}', a model of "
+                f"'{config['clouds'][null]['of']}', which is not among its clouds; remove it"
+            )
+    imitated = {config["clouds"][null]["of"] for null in claim.get("null_clouds", [])}
+    for name in claim["clouds"] if "null_clouds" in claim else []:
+        if name not in imitated:
+            raise LossmapError(
+                f"configuration: {where}.null_clouds has no model of '{name}'; add one"
+            )
+    pairs = [len(claim.get(key, [])) for key in ("good_runs", "bad_runs")]
+    if len(set(pairs)) > 1:
+        raise LossmapError(
+            f"configuration: {where} has {pairs[0]} good_runs and {pairs[1]} bad_runs, expected "
+            "pairs; name as many of each"
+        )
+
+
 def _check_claims(config: dict) -> None:
     for paper, claims in config["claims"].items():
         for name, claim in claims.items():
@@ -557,6 +675,7 @@ def _check_claims(config: dict) -> None:
                 for entry in entries:
                     where = f"claims.{paper}.{name}.{key}"
                     _require(config, claim_registry(key), entry, where)
+            _check_claim(config, claim, f"claims.{paper}.{name}")
         if paper in ("claims", *RULES):
             raise LossmapError(
                 f"configuration: claims.{paper} is the name of a rule; choose another"
@@ -571,6 +690,7 @@ _CHECKS = (
     _check_landscapes,
     _check_minima,
     _check_clouds,
+    _check_techniques,
     _check_evaluation,
     _check_figures,
     _check_tables,

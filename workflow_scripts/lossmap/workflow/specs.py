@@ -78,12 +78,17 @@ def trajectory_spec(config: dict, run: str) -> dict:
 
 
 def jumps_spec(config: dict, name: str) -> dict:
-    """Return how one direction is jumped along and retrained from.
+    """Return how one direction is jumped along and retrained from."""
+    minimum, direction = jump_names(config)[name]
+    return retraining_spec(config, minimum) | {"direction": direction}
+
+
+def retraining_spec(config: dict, minimum: str) -> dict:
+    """Return what the directions of a minimum share.
 
     The minimum's own recipe (horoi2021 §4) but for the optimiser's rate and momentum: a fresh one,
     at a constant rate.
     """
-    minimum, direction = jump_names(config)[name]
     entry = minimum_of(config, minimum)
     trained = trajectory_spec(config, entry["run"])
     optimizer = {
@@ -92,20 +97,20 @@ def jumps_spec(config: dict, name: str) -> dict:
     }
     return trained | {
         **{key: entry[key] for key in ("steps", "epochs", "ignore", "seed")},
-        **{"direction": direction, "optimizer": optimizer},
+        "optimizer": optimizer,
         **{"schedule": {"name": "constant"}, "snapshot_every": 1},
     }
 
 
 def jump_packs(config: dict) -> list[tuple[str, list[str]]]:
-    """Return the run and the artifacts of each job of the rule `jumps`."""
+    """Return the minimum and the artifacts of each job of the rule `jumps`."""
     packs = []
     for minimum in config["minima"]:
         entry = minimum_of(config, minimum)
         directions, size = entry["directions"], entry["per_job"]
         for start in range(0, len(directions), size):
             chosen = directions[start : start + size]
-            packs.append((entry["run"], [f"{minimum}-d{direction}" for direction in chosen]))
+            packs.append((minimum, [f"{minimum}-d{direction}" for direction in chosen]))
     return packs
 
 
@@ -238,8 +243,15 @@ def run_title(config: dict, run: str) -> str:
 
 
 def table_spec(config: dict, name: str) -> dict:
-    """Return what a table shows."""
-    return {"table": name, **config["tables"][name]}
+    """Return what a table shows; a column says so where its data are not the paper's."""
+    columns = []
+    for column in config["tables"][name]["columns"]:
+        run = run_of(config, "projection", column["projections"]["centre"]["pca"])
+        dataset = config["runs"][run]["dataset"]
+        title = config["datasets"][dataset].get("title", dataset)
+        here = "" if title == column["dataset"] else f" (here {title})"
+        columns.append(column | {"dataset": column["dataset"] + here})
+    return {"table": name, "columns": columns}
 
 
 def panel_sources(panels: list[dict]) -> list[str]:
@@ -280,8 +292,8 @@ def _claim_case(config: dict, key: str, name: str) -> dict | str:
     if registry == "grids":
         return {"grid": name, "basis": config["grids"][name]["basis"]}
     if registry == "runs":
-        seed = run_recipe(config, name)["seed"]
-        return {"run": name, "label": run_title(config, name), "seed": seed}
+        recipe = run_recipe(config, name)
+        return {"run": name, "label": _rule_of(recipe["optimizer"]), "seed": recipe["seed"]}
     if registry == "clouds":
         cloud = config["clouds"][name]
         return {
@@ -294,6 +306,13 @@ def _claim_case(config: dict, key: str, name: str) -> dict | str:
             },
         }
     return name
+
+
+def _rule_of(optimizer: dict) -> str:
+    """Return the optimiser as the second paper calls it."""
+    if optimizer["name"] == "adam":
+        return "Adam"
+    return "SGD with momentum" if optimizer["momentum"] else "SGD"
 
 
 def claims_sources(config: dict, name: str) -> list[str]:
@@ -365,7 +384,19 @@ def closure(config: dict, targets: list[str]) -> list[str]:
         if target not in found:
             found.add(target)
             waiting.extend(sources(config, *target.split("/", 1)))
+            waiting.extend(_companions(config, *target.split("/", 1)))
     return sorted(found)
+
+
+def _companions(config: dict, stage: str, name: str) -> list[str]:
+    """Return the artifacts that are made in the same job.
+
+    All are asked for with the one: Snakemake overlooks changed parameters of a job of which one
+    output has never been made.
+    """
+    packs = {"jumps": jump_packs, "embedding": embedding_packs}
+    made = packs[stage](config) if stage in packs else []
+    return [f"{stage}/{other}" for _, members in made if name in members for other in members]
 
 
 STAGES = {

@@ -1,0 +1,258 @@
+"""Jumps are the definition's, retraining is a plain loop's, and kills leave no trace."""
+
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from lossmap.artifacts.jumps import CURVES, open_jumps
+from lossmap.artifacts.store import Provenance, canonical_json
+from lossmap.errors import LossmapError
+from lossmap.network import checkpoint, jumps, training
+from lossmap.network.images import draw_epoch, move_images, take_batch
+from lossmap.network.jumps import jump_and_retrain
+from lossmap.network.parameters import create_network, describe_network
+
+EPOCHS, STEPS = 2, [0.25, 0.5, 1.0]
+
+
+@pytest.fixture
+def spec(spec):
+    """Give the specification of one direction of a small wide residual network."""
+    spec["network"]["factory"] = "lossmap.network.models.wide_resnet:wide_resnet10_2"
+    spec["optimizer"] |= {"lr": 0.01, "weight_decay": 1.0e-3}
+    return spec | {"epochs": EPOCHS, "steps": STEPS, "direction": 7, "ignore": "bias_bn"}
+
+
+@pytest.fixture
+def minimum(dataset, spec):
+    """Give parameters and running statistics that some training led to."""
+    run = training.Run(dataset, spec, "cpu")
+    run.advance()
+    return run.network.theta.numpy().copy(), run.network.buffers.numpy().copy()
+
+
+@pytest.fixture
+def retrain(dataset, minimum, spec, log, tmp_path):
+    """Give a function that makes jump artifacts and returns the path of the last."""
+
+    def make(folder="a", directions=(7,), code="c0de", **changes):
+        specs = {d: spec | {"direction": d} | changes for d in directions}
+        made = {
+            tmp_path / folder / "jumps" / f"min-d{d}.h5": Provenance(
+                canonical_json(one), code, {"trajectory/min": "f00d"}
+            )
+            for d, one in specs.items()
+        }
+        jump_and_retrain(dataset, minimum, made, "cpu", log)
+        return list(made)[-1]
+
+    return make
+
+
+def read(path):
+    with open_jumps(path) as file:
+        return {name: file[name][()] for name in file}
+
+
+def filters_of(vector, dataset, spec):
+    """Return each filter of each weight, and the parameters that have one axis, by brute force."""
+    network = create_network(describe_network(spec["network"], dataset))
+    filters, single = [], []
+    for _, _, shape, part in network.layout.parts():
+        values = np.float64(vector[part]).reshape(shape)
+        (single if len(shape) == 1 else filters).extend(values)
+    return filters, single
+
+
+def test_a_jump_is_the_step_times_a_filter_normalised_direction(dataset, minimum, spec, retrain):
+    found = read(retrain())
+    of_direction, single = filters_of(found["direction"], dataset, spec)
+    of_minimum, _ = filters_of(minimum[0], dataset, spec)
+    lengths = [[np.linalg.norm(f) for f in filters] for filters in (of_direction, of_minimum)]
+    np.testing.assert_allclose(*lengths, rtol=1e-5)
+    assert not np.any(single)
+    for step, theta in zip(STEPS, found["thetas"][:, 0], strict=True):
+        expected = minimum[0].astype(np.float64) + step * found["direction"].astype(np.float64)
+        np.testing.assert_allclose(theta, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_a_direction_is_that_of_its_seed_whatever_the_others(retrain):
+    alone = read(retrain("alone", directions=(3,)))
+    among = read(retrain("among", directions=(1, 3)))
+    other = read(retrain("other", directions=(4,)))
+    np.testing.assert_array_equal(alone["thetas"], among["thetas"])
+    assert alone["direction_seed"] == 3
+    assert not np.array_equal(alone["direction"], other["direction"])
+
+
+def test_retraining_is_that_of_a_plain_loop(dataset, minimum, spec, retrain):
+    found = read(retrain())
+    network = create_network(describe_network(spec["network"], dataset))
+    network.buffers.copy_(torch.from_numpy(minimum[1]))
+    network.theta.copy_(torch.from_numpy(found["thetas"][1, 0]))
+    module, images = network.module, move_images(dataset, "train", "cpu", 2)
+    rule = torch.optim.SGD(module.parameters(), 0.01, momentum=0.9, weight_decay=1e-3)
+    for epoch in range(EPOCHS):
+        plan = draw_epoch(images, spec["seed"], epoch, spec["augmentation"])
+        module.train()
+        for start in range(0, len(images), spec["batch_size"]):
+            inputs, labels = take_batch(images, plan, slice(start, start + spec["batch_size"]))
+            rule.zero_grad(set_to_none=False)
+            cross_entropy(module(inputs), labels).backward()
+            rule.step()
+        np.testing.assert_allclose(
+            found["thetas"][1, epoch + 1], network.theta.numpy(), rtol=1e-4, atol=1e-6
+        )
+
+
+def test_the_jump_point_is_measured_with_the_statistics_of_the_minimum(
+    dataset, minimum, spec, retrain
+):
+    found = read(retrain())
+    network = create_network(describe_network(spec["network"], dataset))
+    network.buffers.copy_(torch.from_numpy(minimum[1]))
+    network.theta.copy_(torch.from_numpy(found["thetas"][2, 0]))
+    images = move_images(dataset, "test", "cpu")
+    network.module.eval()
+    with torch.no_grad():
+        logits = network.module(images.normalise(images.pixels))
+    expected = float(cross_entropy(logits, images.labels))
+    assert found["test_loss"][2, 0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_curves_and_weights_have_every_epoch_of_every_step(retrain, minimum):
+    found = read(retrain())
+    assert found["thetas"].shape == (len(STEPS), EPOCHS + 1, len(minimum[0]))
+    assert found["epochs"].tolist() == [0, 1, 2]
+    norms = np.linalg.norm(found["thetas"].astype(np.float64), axis=2)
+    np.testing.assert_allclose(found["theta_norm"], norms, rtol=1e-6)
+    for name in CURVES:
+        assert np.isfinite(found[name]).all()
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_at(owner, name, count, make):
+    """Run `make` in a child that dies when it calls a function for the count-th time."""
+    child = os.fork()
+    if child:
+        return os.WTERMSIG(os.waitpid(child, 0)[1])
+    plain, calls = getattr(owner, name), 0
+
+    def trapped(*arguments, **keywords):
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            die()
+        return plain(*arguments, **keywords)
+
+    setattr(owner, name, trapped)
+    try:
+        make()
+    finally:
+        os._exit(0)
+
+
+MOMENTS = [
+    (training, "take_batch", 1),
+    (training, "take_batch", 5),
+    (training, "take_batch", 8),  # within the second step size
+    (checkpoint.Checkpoint, "_replace_state", 1),
+    (checkpoint.Checkpoint, "_replace_state", 4),
+    (checkpoint.Checkpoint, "rows", 2),  # while the rows are joined
+    (jumps, "save_jumps", 1),
+    (os, "link", 1),
+    (shutil, "rmtree", 1),
+    (shutil, "rmtree", 2),
+]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "count"), MOMENTS, ids=[f"{name} {count}" for _, name, count in MOMENTS]
+)
+def test_a_killed_job_ends_in_the_same_bytes(owner, name, count, retrain):
+    undisturbed = retrain("whole").read_bytes()
+    assert kill_at(owner, name, count, lambda: retrain("killed")) == signal.SIGKILL
+    assert kill_at(training, "take_batch", 2, lambda: retrain("killed")) in (0, signal.SIGKILL)
+    assert retrain("killed").read_bytes() == undisturbed
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Give the list of the runs that are trained, by name."""
+    found, plain = [], jumps.train_to_end
+
+    def noting(run, *rest):
+        found.append(run.spec["run"])
+        return plain(run, *rest)
+
+    monkeypatch.setattr(jumps, "train_to_end", noting)
+    return found
+
+
+def test_a_new_step_size_trains_only_what_is_new(retrain, trained):
+    fresh = retrain("fresh").read_bytes()
+    path = retrain("grown", steps=[0.25, 1.0])
+    path.unlink()  # as Snakemake does before it makes an artifact anew
+    trained.clear()
+    assert retrain("grown").read_bytes() == fresh
+    assert trained == ["min-d7 step 0.5"]
+
+
+def test_a_job_of_several_directions_makes_anew_only_what_changed(retrain, trained):
+    path = retrain(directions=(1, 2))
+    trained.clear()
+    path.unlink()
+    retrain(directions=(1, 2, 3))
+    assert {name.partition(" ")[0] for name in trained} == {"min-d3"}
+
+
+@pytest.mark.parametrize("change", [{"epochs": 1}, {"seed": 6}, {"code": "other"}])
+def test_what_another_recipe_trained_is_not_used(retrain, trained, change):
+    retrain()
+    trained.clear()
+    retrain(**change)
+    assert len(trained) == len(STEPS)
+    folder = retrain(**change).parents[1] / ".resume" / "jumps"
+    assert len([path for path in folder.iterdir() if path.is_dir()]) == 1, "the old one is cleared"
+
+
+def test_a_damaged_second_name_is_trained_anew(retrain, trained):
+    path = retrain()
+    whole = path.read_bytes()
+    (kept,) = path.parents[1].glob(".resume/jumps/*/finished.h5")
+    kept.unlink()
+    kept.write_bytes(whole[: len(whole) // 2])
+    trained.clear()
+    assert retrain().read_bytes() == whole
+    assert len(trained) == len(STEPS)
+
+
+def test_nothing_but_the_second_name_is_left(retrain):
+    path = retrain()
+    (folder,) = (p for p in (path.parents[1] / ".resume" / "jumps").iterdir() if p.is_dir())
+    assert [left.name for left in folder.iterdir()] == ["finished.h5"]
+    assert (folder / "finished.h5").samefile(path), "no second copy on the disk"
+
+
+def test_a_file_system_without_hard_links_will_do(retrain, monkeypatch):
+    whole = retrain("with").read_bytes()
+
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert retrain("without").read_bytes() == whole
+    assert retrain("without").read_bytes() == whole
+
+
+def test_a_divergence_names_the_jump(retrain, spec):
+    with pytest.raises(LossmapError, match=r"'min-d7 step 0.25' diverged.*lower optimizer.lr"):
+        retrain(optimizer=spec["optimizer"] | {"lr": 1e30})
