@@ -196,8 +196,8 @@ def _place_cells(spec: Mapping[str, Any], panels: Panels) -> list[Cell]:
         cell = Cell(name, panel, panels[name], drawing, *divmod(index, columns))
         share = f"share {panel['share']}" if "share" in panel else name
         cell.group = f"{drawing.family.name} {share}"
-        letter = panel.get("letter", ascii_lowercase[index])
-        cell.title = f"({letter}) {panel.get('title', '')}".strip()
+        letter = panel.get("letter", ascii_lowercase[index] if len(names) > 1 else "")
+        cell.title = f"{f'({letter})' if letter else ''} {panel.get('title', '')}".strip()
         cells.append(cell)
     return cells
 
