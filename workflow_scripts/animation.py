@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lossmap import logs
-from lossmap.artifacts.figure import FIGURE, save_panels
+from lossmap.artifacts.figure import ANIMATION, save_panels
 from lossmap.artifacts.store import name_of, trace_provenance
 from lossmap.figures.animation import write_animation
 from lossmap.figures.panels import collect_panels
@@ -15,4 +15,4 @@ movie = Path(snakemake.output.movie).suffix.removeprefix(".")
 
 panels = collect_panels(spec, {name_of(path): path for path in snakemake.input})
 write_animation(spec, panels, snakemake.output.movie, movie)
-save_panels(snakemake.output.data, FIGURE, panels, provenance)
+save_panels(snakemake.output.data, ANIMATION, panels, provenance)

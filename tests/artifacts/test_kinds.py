@@ -6,7 +6,7 @@ import pytest
 from lossmap.artifacts import basis, dataset, figure, grid, projection, trajectory
 from lossmap.artifacts.basis import Basis, load_basis, load_coordinates, save_basis
 from lossmap.artifacts.dataset import Dataset, load_dataset, save_dataset
-from lossmap.artifacts.figure import FIGURE, TABLE, load_panels, save_panels
+from lossmap.artifacts.figure import ANIMATION, FIGURE, TABLE, load_panels, save_panels
 from lossmap.artifacts.grid import Grid, load_grid, save_grid
 from lossmap.artifacts.layout import Layout
 from lossmap.artifacts.projection import Projection, load_projection, save_projection
@@ -203,6 +203,7 @@ def test_another_kind_is_refused(tmp_path, name):
 
 def test_kinds_have_names_of_their_own():
     kinds = [basis.KIND, dataset.KIND, grid.KIND, projection.KIND, trajectory.KIND, FIGURE, TABLE]
+    kinds.append(ANIMATION)
 
     assert len({kind.name for kind in kinds}) == len(kinds)
 
@@ -322,7 +323,7 @@ def test_epoch_without_snapshot_is_named_beside_those_kept():
         find_snapshot(np.arange(20), 30, "run")
 
 
-@pytest.mark.parametrize("kind", [FIGURE, TABLE], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [FIGURE, TABLE, ANIMATION], ids=lambda kind: kind.name)
 def test_panels_are_read_back_unchanged(tmp_path, kind):
     panels = {
         "a": {"loss": random(3, 2), "label": ["FN", "θ · 1 … 10"]},

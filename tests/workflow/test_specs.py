@@ -247,7 +247,7 @@ def jumps_of(*minima: str) -> set[str]:
 @pytest.mark.parametrize(
     ("technique", "leaf"),
     [
-        ("phate-cosine", {"knn": 7}),
+        ("phate-cosine", {"decay": 20}),
         ("phate-raw-knn15", {"knn": 16}),
         ("phate-euclidean", {"t": 20}),
         ("tsne-cosine", {"perplexity": 12}),
@@ -272,7 +272,7 @@ def test_a_setting_of_one_cloud_enters_that_clouds_embedding_alone(cloud):
 
 
 def test_a_setting_given_as_its_default_enters_nothing():
-    own = {"c10-bad": {"embeddings": {"phate-cosine": {"knn": 5, "t": "auto"}}}}
+    own = {"c10-bad": {"embeddings": {"phate-cosine": {"knn": 3, "t": "auto"}}}}
     assert changed(clouds=own) == set()
 
 

@@ -1,4 +1,4 @@
-"""The artifacts `figure` and `table`: the arrays that are drawn or printed, panel by panel."""
+"""The artifacts `figure`, `table` and `animation`: the arrays that are drawn or printed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +7,7 @@ from lossmap.artifacts.store import Kind, Provenance, open_artifact, read_values
 
 FIGURE = Kind("figure", 1, {})
 TABLE = Kind("table", 1, {})
+ANIMATION = Kind("animation", 1, {})
 
 
 def save_panels(

@@ -22,7 +22,7 @@ from lossmap.figures.style import GAP, GOLD, INK, NOTE_SIZE, ZORDER, points
 SHADED = ("direction", "source")
 """Colours whose hue is a category and whose lightness is the epoch."""
 MARK_STYLES = {
-    "jumps": {"marker": "D", "size": 3.0},
+    "jumps": {"marker": "D", "size": 2.4},
     "starts": {"marker": "*", "size": 8.0, "color": GOLD, "label": "initialisation"},
     "ends": {"marker": "s", "size": 3.4, "label": "end of training"},
     "optimum": {"marker": "X", "size": 6.0, "color": INK, "label": "minimum"},
