@@ -248,7 +248,11 @@ CONFIGURATIONS = {
     "unknown solver": (technique("phate-cosine", mds_solver="a"), "mds_solver is 'a'", "smacof"),
     "unknown method": (technique("pca", method="pac"), "pca.method is 'pac'", "allowed: phate"),
     "unknown metric": (technique("pca", metric="l1"), "pca.metric is 'l1'", "cosine, euclidean"),
-    "unknown space": (technique("phate-raw-knn5", cosine_space="a"), "cosine_space is 'a'", "centred"),
+    "unknown space": (
+        technique("phate-raw-knn5", cosine_space="a"),
+        "cosine_space is 'a'",
+        "centred",
+    ),
     "negative perplexity": (technique("tsne-cosine", perplexity=-1), "is -1", "more than 0"),
     "negative rate of t-SNE": (
         technique("tsne-cosine", learning_rate=-1),
