@@ -502,3 +502,13 @@ def test_a_table_says_where_its_data_are_not_the_papers():
     assert changed(datasets={"c10": {"title": "other"}}) == {"table/ding2023_table1"}
     assert demo[0]["dataset"] == "CIFAR-10 (here digits (10 classes))"
     assert [column["dataset"] for column in paper] == ["CIFAR-10"] * 2 + ["CIFAR-100"] * 2
+
+
+def test_titles_say_the_data_of_the_scale():
+    titles = {
+        scale: [p["title"] for p in figure_spec(load(scale=scale), "horoi2021_fig5")["panels"]]
+        for scale in ("demo", "paper")
+    }
+    assert titles["paper"][0] == "bad, CIFAR-10"
+    assert titles["paper"][-1] == "good, CIFAR-100"
+    assert titles["demo"][0] == "bad, digits (10 classes)"

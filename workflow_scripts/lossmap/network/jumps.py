@@ -93,12 +93,6 @@ def _retrain(
     run.spec = spec | {"run": f"{place.name} step {step:g}"}
     run.begin(*start)
     with closing(place.checkpoint(step)) as checkpoint:
-        state = checkpoint.load()
-        if state is None:
-            run.measure()
-            checkpoint.save(run.rows(), run.state())
-        else:
-            run.resume(state, log)
         train_to_end(run, checkpoint, log)
     run.spec = spec
 

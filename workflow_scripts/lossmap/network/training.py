@@ -265,12 +265,6 @@ def train_run(
     run = Run(dataset, spec, device)
     widths = {"thetas": run.network.layout.size, "buffers": run.network.buffer_layout.size}
     with closing(Checkpoint(resume_folder(artifact, provenance), widths)) as checkpoint:
-        state = checkpoint.load()
-        if state is None:
-            run.measure()
-            checkpoint.save(run.rows(), run.state())
-        else:
-            run.resume(state, log)
         train_to_end(run, checkpoint, log)
         count = len(run.measured)
         save_trajectory(
@@ -285,7 +279,13 @@ def train_run(
 
 
 def train_to_end(run: Run, checkpoint: Checkpoint, log: Logger) -> None:
-    """Train the epochs that are left, saving a resume point after each."""
+    """Train to the last epoch, from the resume point if there is one; save one after each epoch."""
+    state = checkpoint.load()
+    if state is None:
+        run.measure()
+        checkpoint.save(run.rows(), run.state())
+    else:
+        run.resume(state, log)
     spec, first, started = run.spec, run.epoch, time.monotonic()
     while run.epoch < spec["epochs"]:
         run.advance()

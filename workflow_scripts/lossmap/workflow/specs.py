@@ -210,7 +210,7 @@ def projection_spec(config: dict, name: str) -> dict:
 
 
 def figure_spec(config: dict, name: str) -> dict:
-    """Return what a figure shows and how it looks; ``{epoch}`` in titles is filled in."""
+    """Return what a figure shows and how it looks; ``{epoch}`` and ``{data}`` are filled in."""
     entry = config["figures"][name]
     options = config["style"] | entry.get("options", {})
     panels = [_panel_spec(config, name, panel) for panel in entry["panels"]]
@@ -227,6 +227,9 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
     if "embedding" in panel:
         cloud = config["clouds"][embedding_names(config)[panel["embedding"]][0]]
         panel["method"] = embedding_spec(config, panel["embedding"])["method"]
+        if "minimum" in cloud:
+            run = config["minima"][cloud["minimum"]]["run"]
+            panel["title"] = panel.get("title", "").replace("{data}", _data_title(config, run))
         if "runs" in cloud:
             panel["labels"] = {run: run_title(config, run) for run in cloud["runs"]}
     if "grid" in panel:
@@ -235,6 +238,12 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
         epoch = moment_epoch(config, basis["run"], basis["centre"], f"bases.{panel['basis']}")
         panel["title"] = panel.get("title", "").replace("{epoch}", f"epoch {epoch}")
     return panel
+
+
+def _data_title(config: dict, run: str) -> str:
+    """Return what a run's data set is called."""
+    dataset = config["runs"][run]["dataset"]
+    return config["datasets"][dataset].get("title", dataset)
 
 
 def run_title(config: dict, run: str) -> str:
@@ -247,8 +256,7 @@ def table_spec(config: dict, name: str) -> dict:
     columns = []
     for column in config["tables"][name]["columns"]:
         run = run_of(config, "projection", column["projections"]["centre"]["pca"])
-        dataset = config["runs"][run]["dataset"]
-        title = config["datasets"][dataset].get("title", dataset)
+        title = _data_title(config, run)
         here = "" if title == column["dataset"] else f" (here {title})"
         columns.append(column | {"dataset": column["dataset"] + here})
     return {"table": name, "columns": columns}
