@@ -28,7 +28,9 @@ from lossmap.geometry.fitting import (
 )
 from lossmap.logs import format_seconds
 from lossmap.network.images import choose_balanced, move_images
+from lossmap.network.memory import explain_memory
 from lossmap.network.parameters import create_network, describe_network
+from lossmap.network.pieces import Pieces
 
 
 class Surface:
@@ -48,14 +50,16 @@ class Surface:
     def __init__(
         self, dataset: Dataset, network: dict, evaluation: dict, bn_statistics: str, device: str
     ):
-        self.network = create_network(network, device)
-        self.network.module.eval()
         self.bn_statistics = bn_statistics
-        images = move_images(dataset, "train", device)
+        self.pieces = Pieces(evaluation["batch"])
         rows = choose_balanced(dataset.train_labels, evaluation["images"], evaluation["seed"])
         self.count = len(rows)
-        chosen = torch.from_numpy(rows).to(device).split(evaluation["batch"])
-        self.batches = [(images.normalise(images.pixels[r]), images.labels[r]) for r in chosen]
+        with explain_memory("evaluation, before it began: images and network"):
+            self.network = create_network(network, device)
+            self.network.module.eval()
+            images = move_images(dataset, "train", device)
+            chosen = torch.from_numpy(rows).to(device).split(evaluation["batch"])
+            self.batches = [(images.normalise(images.pixels[r]), images.labels[r]) for r in chosen]
 
     def set_buffers(self, buffers: np.ndarray) -> None:
         """Use these running statistics, float32 (buffer_elements,), under ``centre``."""
@@ -63,8 +67,20 @@ class Surface:
 
     @torch.no_grad()
     def evaluate(self, theta: torch.Tensor) -> tuple[float, float]:
-        """Return loss and accuracy at θ, float32 (params,). A loss that is not finite is inf."""
-        self.network.theta.copy_(theta)
+        """Return loss and accuracy at θ, float32 (params,). A loss that is not finite is inf.
+
+        Where the GPU has too little memory for a batch, it is evaluated in pieces.
+
+        Raises
+        ------
+        LossmapError
+            There is no memory for a single image.
+        """
+        with explain_memory("evaluation"):
+            self.network.theta.copy_(theta)
+            return self.pieces.fit(self._evaluate)
+
+    def _evaluate(self) -> tuple[float, float]:
         if self.bn_statistics == "batch":
             with self.network.batch_statistics():
                 return self._measure()
@@ -76,7 +92,7 @@ class Surface:
         total = torch.zeros((), dtype=torch.float64, device=self.network.theta.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.network.theta.device)
         for inputs, labels in self.batches:
-            logits = self.network.module(inputs)
+            logits = self.pieces.forward(self.network.module, inputs)
             total += cross_entropy(logits, labels, reduction="none").double().sum()
             correct += (logits.argmax(1) == labels).sum()
         loss = float(total) / self.count
@@ -89,15 +105,18 @@ class Surface:
             norm.reset_running_stats()
             norm.momentum = None  # the plain average over the batches
             norm.train()  # not the whole network, whose dropout would draw
-        for inputs, _ in self.batches:
-            self.network.module(inputs)
-        self.network.module.eval()
-        for norm, momentum in zip(norms, kept, strict=True):
-            norm.momentum = momentum
+        try:
+            for inputs, _ in self.batches:
+                self.pieces.forward(self.network.module, inputs)
+        finally:
+            self.network.module.eval()
+            for norm, momentum in zip(norms, kept, strict=True):
+                norm.momentum = momentum
 
     def to_device(self, values: np.ndarray) -> torch.Tensor:
-        """Return an array as a tensor where the network is."""
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.network.theta.device)
+        """Return an array as a tensor where the network is; raises LossmapError as `evaluate`."""
+        with explain_memory("evaluation"):
+            return torch.from_numpy(np.ascontiguousarray(values)).to(self.network.theta.device)
 
 
 def open_surface(

@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from lossmap.network.flops import count_forward_macs
+from lossmap.network.memory import explain_memory
 from lossmap.network.parameters import create_network
 
 BACKWARD_AND_FORWARD = 3
@@ -26,7 +27,17 @@ def measure_throughput(
     batch : images per step, 32 x 32
     device : ``cpu`` or ``cuda``
     seconds : how long each of the two is measured
+
+    Raises
+    ------
+    LossmapError
+        The memory of the GPU is full.
     """
+    with explain_memory(f"{network['factory']} in batches of {batch}"):
+        return _measure_both(network, batch, device, seconds)
+
+
+def _measure_both(network: dict, batch: int, device: str, seconds: float) -> dict[str, float]:
     net = create_network(network, device)
     inputs = torch.randn(batch, 32, 32, network["channels"], device=device).permute(0, 3, 1, 2)
     labels = torch.arange(batch, device=device) % network["classes"]
