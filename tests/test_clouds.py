@@ -7,7 +7,8 @@ from lossmap.artifacts.distance import CURVES, save_distance
 from lossmap.artifacts.jumps import CURVES as JUMP_CURVES
 from lossmap.artifacts.jumps import save_jumps
 from lossmap.artifacts.layout import Layout
-from lossmap.artifacts.store import Provenance, name_of
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import name_of
 from lossmap.artifacts.trajectory import History, save_trajectory
 from lossmap.clouds import measure_cloud
 from lossmap.errors import LossmapError

@@ -9,7 +9,7 @@ import pytest
 
 from lossmap.artifacts.figure import TABLE, load_panels, save_panels
 from lossmap.artifacts.projection import Projection, save_projection
-from lossmap.artifacts.store import Provenance
+from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
 from lossmap.tables import (
     escape_latex,

@@ -2,12 +2,12 @@
 
 from lossmap import logs
 from lossmap.artifacts.basis import save_basis
-from lossmap.artifacts.store import trace_provenance
+from lossmap.artifacts.store import begin_job
 from lossmap.artifacts.trajectory import find_snapshot, load_layouts, open_trajectory
 from lossmap.geometry.plane import fit_basis
 
 logs.start(snakemake.log[0])
-provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 spec = provenance.parameters()
 layout, _ = load_layouts(snakemake.input.trajectory)
 

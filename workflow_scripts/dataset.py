@@ -2,11 +2,11 @@
 
 from lossmap import logs
 from lossmap.artifacts.dataset import save_dataset
-from lossmap.artifacts.store import trace_provenance
+from lossmap.artifacts.store import begin_job
 from lossmap.network.data import describe_source, make_dataset
 
 log = logs.start(snakemake.log[0])
-provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 source = provenance.parameters(), snakemake.input.get("file") or None, snakemake.resources.data_dir
 
 log.info("%s", describe_source(*source))

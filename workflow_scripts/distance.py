@@ -2,11 +2,11 @@
 
 from lossmap import logs
 from lossmap.artifacts.distance import save_distance
-from lossmap.artifacts.store import name_of, trace_provenance
+from lossmap.artifacts.store import begin_job, name_of
 from lossmap.clouds import measure_cloud
 
 logs.start(snakemake.log[0])
-provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 
 sources = {name_of(path): path for path in snakemake.input}
 cloud = measure_cloud(provenance.parameters(), sources)

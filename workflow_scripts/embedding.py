@@ -2,11 +2,11 @@
 
 from lossmap import logs
 from lossmap.artifacts.distance import load_distance
-from lossmap.artifacts.store import trace_provenance
+from lossmap.artifacts.store import begin_job
 from lossmap.embedding import save_embeddings
 
 logs.start(snakemake.log[0])
-provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 
 cloud = load_distance(snakemake.input[0])
 save_embeddings(cloud, provenance.parameters(), snakemake.output, provenance)

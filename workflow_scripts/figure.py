@@ -2,15 +2,15 @@
 
 from lossmap import logs
 from lossmap.artifacts.figure import FIGURE, save_panels
-from lossmap.artifacts.store import name_of, trace_provenance
+from lossmap.artifacts.store import begin_job, name_of
 from lossmap.figures.compose import draw_figure
 from lossmap.figures.panels import collect_panels
 from lossmap.figures.style import save_figure
 
 logs.start(snakemake.log[0])
-provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 spec = provenance.parameters()
 
 panels = collect_panels(spec, {name_of(path): path for path in snakemake.input})
-save_figure(draw_figure(spec, panels), snakemake.output.pdf, snakemake.output.png)
 save_panels(snakemake.output.data, FIGURE, panels, provenance)
+save_figure(draw_figure(spec, panels), snakemake.output.pdf, snakemake.output.png)

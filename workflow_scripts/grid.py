@@ -4,13 +4,13 @@ from lossmap import logs
 from lossmap.artifacts.basis import load_basis
 from lossmap.artifacts.dataset import load_dataset
 from lossmap.artifacts.grid import save_grid
-from lossmap.artifacts.store import trace_provenance
+from lossmap.artifacts.store import begin_job
 from lossmap.devices import lease_device
 from lossmap.network.arithmetic import fix_arithmetic
 from lossmap.network.surface import evaluate_grid, open_surface
 
 log = logs.start(snakemake.log[0])
-provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 spec = provenance.parameters()
 basis = load_basis(snakemake.input.basis)
 

@@ -4,14 +4,14 @@ from lossmap import logs
 from lossmap.artifacts.basis import load_basis
 from lossmap.artifacts.dataset import load_dataset
 from lossmap.artifacts.projection import save_projection
-from lossmap.artifacts.store import trace_provenance
+from lossmap.artifacts.store import begin_job
 from lossmap.artifacts.trajectory import open_trajectory
 from lossmap.devices import lease_device
 from lossmap.network.arithmetic import fix_arithmetic
 from lossmap.network.surface import open_surface, project_trajectory
 
 log = logs.start(snakemake.log[0])
-provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 spec = provenance.parameters()
 basis = load_basis(snakemake.input.basis)
 

@@ -2,13 +2,13 @@
 
 from lossmap import logs
 from lossmap.artifacts.dataset import load_dataset
-from lossmap.artifacts.store import trace_provenance
+from lossmap.artifacts.store import begin_job
 from lossmap.devices import lease_device
 from lossmap.network.arithmetic import fix_arithmetic
 from lossmap.network.training import train_run
 
 log = logs.start(snakemake.log[0])
-provenance = trace_provenance(snakemake.params.spec, snakemake.params.code, snakemake.input)
+provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 images = load_dataset(snakemake.input.dataset)
 
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:

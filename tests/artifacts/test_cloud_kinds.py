@@ -10,7 +10,8 @@ from lossmap.artifacts.distance import KIND as DISTANCE
 from lossmap.artifacts.distance import Cloud, Origins, load_distance, save_distance
 from lossmap.artifacts.embedding import KIND as EMBEDDING
 from lossmap.artifacts.embedding import Embedding, load_embedding, save_embedding
-from lossmap.artifacts.store import Provenance, digest_of
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import digest_of
 from lossmap.errors import LossmapError
 
 PROVENANCE = Provenance("{}", "c0de", {})

@@ -10,7 +10,8 @@ from lossmap.artifacts.figure import ANIMATION, FIGURE, TABLE, load_panels, save
 from lossmap.artifacts.grid import Grid, load_grid, save_grid
 from lossmap.artifacts.layout import Layout
 from lossmap.artifacts.projection import Projection, load_projection, save_projection
-from lossmap.artifacts.store import Provenance, digest_of, read_datasets
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import digest_of, read_datasets
 from lossmap.artifacts.trajectory import (
     History,
     find_snapshot,

@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lossmap.artifacts import store
+from lossmap.artifacts.canonical import canonical_json
+from lossmap.artifacts.files import write_text
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.seal import SEAL
 from lossmap.artifacts.store import (
-    SEAL,
     Field,
     Kind,
-    Provenance,
-    canonical_json,
     digest_of,
     name_of,
     open_artifact,
@@ -26,7 +27,6 @@ from lossmap.artifacts.store import (
     read_provenance,
     save_artifact,
     trace_provenance,
-    write_text,
 )
 from lossmap.errors import LossmapError
 
@@ -216,7 +216,7 @@ def test_hdf5_closing_on_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def close(file):
         raise RuntimeError(message)
 
-    monkeypatch.setattr(store, "_write_attributes", lambda *arguments: close(None))
+    monkeypatch.setattr(store, "write_attributes", lambda *arguments: close(None))
 
     assert "(No space left on device)" in refusal(tmp_path / "a.h5", save)
     assert os.listdir(tmp_path) == []

@@ -7,7 +7,7 @@ import pytest
 from lossmap.artifacts.basis import Basis, save_basis
 from lossmap.artifacts.figure import TABLE, save_panels
 from lossmap.artifacts.grid import Grid, save_grid
-from lossmap.artifacts.store import Provenance
+from lossmap.artifacts.provenance import Provenance
 from lossmap.claims.ding2023 import (
     CLAIMS,
     claim_fitting_error,

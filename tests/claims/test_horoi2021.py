@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.distance import CURVES, Origins, save_distance
 from lossmap.artifacts.embedding import CONTINUITY, Embedding, save_embedding
 from lossmap.artifacts.layout import Layout
-from lossmap.artifacts.store import Provenance, canonical_json
+from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.trajectory import History, save_trajectory
 from lossmap.claims import horoi2021
 from lossmap.claims.horoi2021 import (

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lossmap.artifacts.grid import Grid, save_grid
-from lossmap.artifacts.store import Provenance, digest_of, read_datasets
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import digest_of, read_datasets
 from lossmap.claims.ledger import (
     COLUMNS,
     KIND,

@@ -11,9 +11,11 @@ from phate import tree
 from sklearn.decomposition import PCA
 
 from lossmap import embedding
+from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.distance import CURVES, Origins
 from lossmap.artifacts.embedding import load_embedding
-from lossmap.artifacts.store import Provenance, canonical_json, read_provenance
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import read_provenance
 from lossmap.embedding import (
     align_axes,
     embed,

@@ -7,7 +7,7 @@ from lossmap.artifacts.basis import Basis, save_basis
 from lossmap.artifacts.grid import Grid, save_grid
 from lossmap.artifacts.layout import Layout
 from lossmap.artifacts.projection import Projection, save_projection
-from lossmap.artifacts.store import Provenance
+from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.trajectory import History, save_trajectory
 
 PROVENANCE = Provenance("{}", "code", {})

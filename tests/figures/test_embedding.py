@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from lossmap.artifacts.distance import Origins
 from lossmap.artifacts.embedding import CONTINUITY, Embedding, save_embedding
 from lossmap.artifacts.figure import FIGURE, load_panels, save_panels
-from lossmap.artifacts.store import Provenance
+from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
 from lossmap.figures.compose import draw_figure
 from lossmap.figures.embedding import draw_order, segments_of

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lossmap.artifacts.layout import Layout
-from lossmap.artifacts.store import Provenance
+from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.trajectory import History, save_trajectory
 from lossmap.errors import LossmapError
 from lossmap.figures.compose import draw_figure

@@ -5,7 +5,7 @@ import pytest
 
 from lossmap.artifacts.figure import FIGURE, load_panels, save_panels
 from lossmap.artifacts.grid import Grid
-from lossmap.artifacts.store import Provenance
+from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
 from lossmap.figures.panels import collect_panels, interpolate_loss
 

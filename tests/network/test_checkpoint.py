@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
-from lossmap.artifacts.store import Provenance
+from lossmap.artifacts.provenance import Provenance, resume_folder
 from lossmap.errors import LossmapError
 from lossmap.network import checkpoint as module
-from lossmap.network.checkpoint import Checkpoint, resume_folder
+from lossmap.network.checkpoint import Checkpoint
 
 WIDTHS = {"thetas": 5, "buffers": 2, "none": 0}
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossmap.artifacts.dataset import load_dataset, save_dataset
-from lossmap.artifacts.store import Provenance
+from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
 from lossmap.network.data import describe_source, load_source
 from lossmap.network.sources.assembly import measure_pixels, select_balanced

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.jumps import CURVES, open_jumps
-from lossmap.artifacts.store import Provenance, canonical_json
+from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
 from lossmap.network import checkpoint, jumps, training
 from lossmap.network.images import draw_epoch, move_images, take_batch

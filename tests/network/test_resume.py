@@ -18,9 +18,9 @@ from pathlib import Path
 import h5py
 import pytest
 
+from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.dataset import save_dataset
-from lossmap.artifacts.store import Provenance, canonical_json
-from lossmap.network.checkpoint import resume_folder
+from lossmap.artifacts.provenance import Provenance, resume_folder
 
 PACKAGE = Path(__file__).parents[2] / "workflow_scripts"
 WORKER = '''
@@ -94,7 +94,7 @@ def set_trap(moment, count, artifact):
     elif moment == "mid epoch":
         before(training, "take_batch")
     elif moment == "mid artifact":
-        before(store, "_write_attributes", death=flush_and_die)
+        before(store, "write_attributes", death=flush_and_die)
     elif moment == "before artifact is named":
         before(os, "replace", onto(os.path.basename(artifact)))
     elif moment == "before discard":

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.basis import Basis
-from lossmap.artifacts.store import Provenance, canonical_json
+from lossmap.artifacts.canonical import canonical_json
+from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.trajectory import load_layouts, open_trajectory
 from lossmap.errors import LossmapError
 from lossmap.geometry.plane import fit_basis

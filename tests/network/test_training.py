@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from lossmap.artifacts.store import Provenance, canonical_json
+from lossmap.artifacts.canonical import canonical_json
+from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.trajectory import load_history, load_layouts, open_trajectory
 from lossmap.errors import LossmapError
 from lossmap.network.factory import build_network

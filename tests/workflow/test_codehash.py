@@ -420,7 +420,7 @@ REAL = """
     import tempfile
     import numpy as np
     from lossmap.artifacts.grid import Grid, load_grid, save_grid
-    from lossmap.artifacts.store import Provenance
+    from lossmap.artifacts.provenance import Provenance
     from lossmap.network.factory import build_network
 
     axis = np.zeros(2)

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.distance import CURVES, Cloud, Origins
 from lossmap.artifacts.embedding import Embedding, save_embedding
-from lossmap.artifacts.store import Provenance, canonical_json
+from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
 from lossmap.geometry.continuity import measure_continuity
 from lossmap.geometry.distances import (

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lossmap.artifacts.files import write_text
 from lossmap.artifacts.projection import load_projection
-from lossmap.artifacts.store import write_text
 from lossmap.errors import LossmapError
 from lossmap.pages import escape, format_number, page, table
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from lossmap.artifacts.distance import ORIGIN_FIELDS, Origins
-from lossmap.artifacts.store import Field, Kind, Provenance, read_datasets, save_artifact
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import Field, Kind, read_datasets, save_artifact
 
 CONTINUITY = ("long_steps", "longest_gap", "components", "order")
 _DIAGNOSTICS = {

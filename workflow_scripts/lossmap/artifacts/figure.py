@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lossmap.artifacts.store import Kind, Provenance, open_artifact, read_values, save_artifact
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import Kind, open_artifact, read_values, save_artifact
 
 FIGURE = Kind("figure", 1, {})
 TABLE = Kind("table", 1, {})

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.store import Field, Kind, Provenance, read_datasets, save_artifact
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import Field, Kind, read_datasets, save_artifact
 
 KIND = Kind(
     "grid",

@@ -8,16 +8,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lossmap.artifacts.store import (
-    Field,
-    Kind,
-    Provenance,
-    canonical_json,
-    open_artifact,
-    save_artifact,
-)
+from lossmap.artifacts.canonical import canonical_json
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import Field, Kind, open_artifact, save_artifact
 
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "theta_norm")
+FINISHED = "finished.h5"
+"""Among the resume points of a direction: a second name of its artifact."""
 KIND = Kind(
     "jumps",
     1,
@@ -74,6 +71,14 @@ def assign_directions(
         spec = canonical_json(provenance.parameters() | {"direction": seed})
         found[path] = replace(provenance, spec=spec)
     return found
+
+
+def spec_of_resume_points(spec: Mapping) -> str:
+    """Return what the resume points of a direction depend on: not on which step sizes it has.
+
+    Canonical JSON of the specification without ``steps``.
+    """
+    return canonical_json({key: value for key, value in spec.items() if key != "steps"})
 
 
 @contextmanager

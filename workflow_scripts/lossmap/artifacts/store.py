@@ -7,19 +7,21 @@ nothing of what the datasets mean: the kinds beside this module declare that as 
 import hashlib
 import json
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import BinaryIO
 
 import h5py
 import numpy as np
 
+from lossmap.artifacts.canonical import canonical_json
+from lossmap.artifacts.files import reason, sync, writing
+from lossmap.artifacts.provenance import Provenance, announce, check_latest, withdraw
+from lossmap.artifacts.seal import SEAL_BYTES, is_sealed, read_mark, seal, seal_holds
 from lossmap.errors import LossmapError
 
 LIBRARIES = (
@@ -34,12 +36,10 @@ SEALED_BYTES = 2**30
 """Artifacts up to this size are verified against their seal, at about a second per gigabyte."""
 STALE_SECONDS = 24 * 3600
 """A temporary file that old belongs to a job that was killed."""
-SEAL = b"lossmap artifact, sha256 of what follows byte 512: "
-"""In the HDF5 user block. On damaged bytes the HDF5 library may loop for ever or crash the process,
-so they are checked before it sees them."""
-SEAL_BYTES = 512
 DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
 """What h5py raises on damaged bytes, depending on the place."""
+
+BROKEN_SEAL = "damaged or edited since it was saved; delete it and run again"
 
 
 @dataclass(frozen=True)
@@ -64,26 +64,28 @@ class Kind:
     fields: Mapping[str, Field]
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """What made an artifact: canonical JSON of its parameters, hash of its code, input digests."""
+def begin_job(
+    params: object, inputs: Iterable[str | Path], outputs: Iterable[str | Path]
+) -> Provenance:
+    """Return the provenance of a job, after announcing what it makes.
 
-    spec: str
-    code: str
-    inputs: Mapping[str, str]
+    Parameters
+    ----------
+    params : has ``spec``, canonical JSON of the parameters, and ``code``, hash of the code
+    inputs : files that the job reads, each known by ``stage/name``
+    outputs : files that it makes
 
-    def parameters(self) -> dict:
-        """Return the parameters as a dictionary."""
-        return json.loads(self.spec)
-
-
-def canonical_json(value: object) -> str:
-    """Return JSON that is equal exactly when the values are: keys sorted, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    Raises
+    ------
+    LossmapError
+        An input is missing or damaged, or the results cannot be written.
+    """
+    provenance = trace_provenance(params.spec, params.code, inputs)
+    return replace(provenance, job=announce(provenance, outputs))
 
 
 def trace_provenance(spec: str, code: str, inputs: Iterable[str | Path]) -> Provenance:
-    """Return the provenance of a job that reads `inputs`, each known by ``stage/name``.
+    """Return the provenance of what is made from `inputs`, each known by ``stage/name``.
 
     Raises
     ------
@@ -108,10 +110,10 @@ def digest_of(path: str | Path) -> str:
         The file is missing, or an artifact that is damaged.
     """
     _check_exists(path)
-    with _naming(path), open(path, "rb") as stream:
-        if stream.read(len(SEAL)) != SEAL:
-            stream.seek(0)
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+    with _naming(path):
+        if not is_sealed(path):
+            with open(path, "rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
     with _opened(path) as file, _naming(path):
         return str(file.attrs["digest"])
 
@@ -134,31 +136,40 @@ def save_artifact(
     LossmapError
         The datasets do not match the kind, or the disk is full or read-only.
     """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(path)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        _reserve(handle, datasets)
-        with h5py.File(temporary, "w", userblock_size=SEAL_BYTES) as file:
-            for name in sorted(datasets):
-                _write_dataset(file, name, datasets[name])
-            check_fields(file, kind, path)
-            _write_attributes(file, kind, provenance)
-        with open(temporary, "r+b") as stream:
-            stream.write(SEAL + _digest_sealed(temporary).encode())
-        os.chmod(temporary, 0o644)
-        _sync(temporary)
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # h5py closes a file on a full disk with the latter
-        raise LossmapError(
-            f"{path}: cannot be written ({_reason(error)}); "
-            "free or unlock the disk and run again, nothing was lost"
-        ) from error
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
+    path, temporary = Path(path), None
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_stale(path)
+            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            _reserve(handle, datasets)
+            with h5py.File(temporary, "w", userblock_size=SEAL_BYTES) as file:
+                for name in sorted(datasets):
+                    _write_dataset(file, name, datasets[name])
+                check_fields(file, kind, path)
+                content = write_attributes(file, kind.name, kind.version, provenance)
+            seal(temporary, provenance.mark(content))
+            os.chmod(temporary, 0o644)
+            sync(temporary)
+            if not is_made(path, provenance):  # by an equal job that was left over
+                check_latest(path, provenance)
+                os.replace(temporary, path)
+        finally:
+            if temporary and os.path.exists(temporary):
+                os.unlink(temporary)
+    withdraw(path)
+
+
+def is_made(path: str | Path, provenance: Provenance) -> bool:
+    """Tell whether a job finds its artifact made already, whole and of the same recipe and inputs.
+
+    Snakemake removes an artifact before a job that makes it: an equal job, left over from a killed
+    workflow, has made it meanwhile. Always false outside of a job.
+    """
+    if provenance.job is None or not Path(path).is_file():
+        return False
+    mark = read_mark(path)
+    return mark is not None and mark == provenance.mark(mark.content) and seal_holds(path)
 
 
 def _remove_stale(path: Path) -> None:
@@ -169,55 +180,13 @@ def _remove_stale(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Yield a stream whose bytes bear the name `path` only once all are written and synced.
-
-    Raises
-    ------
-    LossmapError
-        The disk is full or read-only.
-    """
-    path, temporary = Path(path), None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise LossmapError(
-            f"{path}: cannot be written ({_reason(error)}); "
-            "free or unlock the disk and run again, nothing was lost"
-        ) from error
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a small text file atomically; raises LossmapError as `replacing` does."""
-    with replacing(path) as stream:
-        stream.write(text.encode())
-
-
-def _reason(error: Exception) -> str:
-    """Return the cause in one line; HDF5 reports a full disk in several, the cause inside."""
-    inside = re.search("error message = '([^']+)'", str(error))
-    cause = getattr(error, "strerror", None) or (inside and inside[1]) or str(error)
-    return " ".join(cause.split()) or type(error).__name__
-
-
-@contextmanager
 def _naming(path: str | Path) -> Iterator[None]:
     """Turn whatever h5py raises on damaged bytes into an error that names the file."""
     try:
         yield
     except DAMAGE as error:
         raise LossmapError(
-            f"{path}: damaged or missing ({_reason(error)}); delete it and run again"
+            f"{path}: damaged or missing ({reason(error)}); delete it and run again"
         ) from error
 
 
@@ -234,32 +203,11 @@ def _reserve(handle: int, datasets: Mapping[str, object]) -> None:
         os.close(handle)
 
 
-def _digest_sealed(path: str | Path) -> str:
-    with open(path, "rb") as stream:
-        digest = hashlib.sha256()
-        stream.seek(SEAL_BYTES)
-        while block := stream.read(2**20):
-            digest.update(block)
-        return digest.hexdigest()
-
-
 def _check_seal(path: Path) -> None:
-    if path.stat().st_size > SEALED_BYTES:
+    if path.stat().st_size > SEALED_BYTES or not is_sealed(path):  # foreign: others will tell
         return
-    with open(path, "rb") as stream:
-        found = stream.read(SEAL_BYTES)
-    if not found.startswith(SEAL):  # foreign, or the note itself is damaged: others will tell
-        return
-    if found != (SEAL + _digest_sealed(path).encode()).ljust(SEAL_BYTES, b"\0"):
-        raise LossmapError(f"{path}: damaged or edited since it was saved; delete it and run again")
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if not seal_holds(path):
+        raise LossmapError(f"{path}: {BROKEN_SEAL}")
 
 
 def _write_dataset(file: h5py.File, name: str, values: object) -> None:
@@ -277,14 +225,16 @@ def _write_dataset(file: h5py.File, name: str, values: object) -> None:
         file.create_dataset(name, data=values)
 
 
-def _write_attributes(file: h5py.File, kind: Kind, provenance: Provenance) -> None:
-    file.attrs["kind"] = kind.name
-    file.attrs["format_version"] = kind.version
+def write_attributes(file: h5py.File, kind: str, version: int, provenance: Provenance) -> str:
+    """Write what an artifact says of itself and return its content digest; datasets come first."""
+    file.attrs["kind"] = kind
+    file.attrs["format_version"] = version
     file.attrs["spec"] = provenance.spec
     file.attrs["code"] = provenance.code
     file.attrs["inputs"] = canonical_json(dict(provenance.inputs))
     file.attrs["libraries"] = canonical_json(installed_versions())
-    file.attrs["digest"] = content_digest(file)
+    file.attrs["digest"] = digest = content_digest(file)
+    return digest
 
 
 def installed_versions() -> dict[str, str]:
@@ -368,7 +318,7 @@ def open_artifact(path: str | Path, kind: Kind) -> Iterator[h5py.File]:
             yield file
         except OSError as error:  # a block that is read while it is streamed
             raise LossmapError(
-                f"{path}: damaged ({_reason(error)}); delete it and run again"
+                f"{path}: damaged ({reason(error)}); delete it and run again"
             ) from error
 
 
@@ -468,6 +418,22 @@ def read_provenance(path: str | Path) -> Provenance:
             raise LossmapError(f"{path}: not a lossmap artifact; delete it and run again")
         inputs = json.loads(file.attrs["inputs"])
         return Provenance(str(file.attrs["spec"]), str(file.attrs["code"]), inputs)
+
+
+def verify_artifact(path: str | Path, kind: Kind) -> tuple[Provenance, str]:
+    """Read every byte of an artifact, however large; return its provenance and content digest.
+
+    Raises
+    ------
+    LossmapError
+        The file is missing, damaged, of another kind or version, or lacks a dataset.
+    """
+    if is_sealed(path) and not seal_holds(path):
+        raise LossmapError(f"{path}: {BROKEN_SEAL}")
+    with open_artifact(path, kind) as file:
+        verify_content(file, path)
+        digest = str(file.attrs["digest"])
+    return read_provenance(path), digest
 
 
 def read_datasets(path: str | Path, kind: Kind, names: Iterable[str] | None = None) -> dict:

@@ -9,14 +9,8 @@ import h5py
 import numpy as np
 
 from lossmap.artifacts.layout import Layout, layout_fields
-from lossmap.artifacts.store import (
-    Field,
-    Kind,
-    Provenance,
-    open_artifact,
-    read_values,
-    save_artifact,
-)
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import Field, Kind, open_artifact, read_values, save_artifact
 from lossmap.errors import LossmapError
 
 _CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "theta_norm")

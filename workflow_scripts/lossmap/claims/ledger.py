@@ -8,14 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.store import (
-    Field,
-    Kind,
-    Provenance,
-    read_datasets,
-    save_artifact,
-    write_text,
-)
+from lossmap.artifacts.files import write_text
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import Field, Kind, read_datasets, save_artifact
 
 NOT_TESTABLE = "not testable at this scale"
 
@@ -85,8 +80,8 @@ def save_claims(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(zip(*columns.values(), strict=True))
-    write_text(csv_path, text.getvalue())
     save_artifact(path, KIND, columns, provenance)
+    write_text(csv_path, text.getvalue())
 
 
 def load_claims(path: str | Path) -> list[Claim]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.store import write_text
+from lossmap.artifacts.files import write_text
 from lossmap.claims.ledger import NOT_TESTABLE, Claim
 from lossmap.pages import badge, bullets, escape, format_number, page, table
 

@@ -17,7 +17,7 @@ from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lossmap.artifacts.store import replacing
+from lossmap.artifacts.files import replacing
 from lossmap.errors import LossmapError
 from lossmap.figures.compose import OPTIONS, Panels, Plan, draw_plan, plan_figure
 from lossmap.figures.embeddings import plot_cell

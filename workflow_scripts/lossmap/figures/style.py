@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lossmap.artifacts.store import replacing
+from lossmap.artifacts.files import replacing
 
 PAGE_WIDTH = 6.75
 """Width of a page's text in inches (PMLR and ICML lie within a quarter inch of it)."""

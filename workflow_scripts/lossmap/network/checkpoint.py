@@ -5,7 +5,6 @@ up: raw files to which each epoch's rows are appended, and a small HDF5 file tha
 atomically and says how many rows count. Rows after that number are torn writes and are cut off.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,16 +15,9 @@ import h5py
 import numpy as np
 from filelock import FileLock
 
-from lossmap.artifacts.store import DAMAGE, Provenance, content_digest, verify_content
+from lossmap.artifacts.provenance import resume_note
+from lossmap.artifacts.store import DAMAGE, content_digest, verify_content
 from lossmap.errors import LossmapError
-
-
-def resume_folder(artifact: str | Path, provenance: Provenance) -> Path:
-    """Return where the resume points of an artifact lie, named by spec, code and inputs."""
-    artifact = Path(artifact)
-    made_by = f"{provenance.spec}|{provenance.code}|{sorted(provenance.inputs.items())}"
-    mark = hashlib.sha256(made_by.encode()).hexdigest()[:16]
-    return artifact.parent.parent / ".resume" / artifact.parent.name / f"{artifact.stem}-{mark}"
 
 
 @contextmanager
@@ -77,7 +69,7 @@ class Checkpoint:
         """Return the latest state, or None when there is no valid one; cuts off torn rows."""
         state = self._read_state()
         if state is None or not self._cut_rows(int(state["rows"])):
-            self.discard()
+            shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True, exist_ok=True)
             return None
         return state
@@ -90,8 +82,9 @@ class Checkpoint:
         return np.memmap(self._rows_path(name), np.float32, "r", shape=shape)
 
     def discard(self) -> None:
-        """Remove everything."""
+        """Remove everything, and the note of what it belonged to."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        resume_note(self.folder).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let another process hold the resume point."""

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from logging import Logger
 from pathlib import Path
 
@@ -16,12 +17,12 @@ import numpy as np
 from filelock import FileLock
 
 from lossmap.artifacts.dataset import Dataset
-from lossmap.artifacts.jumps import CURVES, open_jumps, save_jumps
-from lossmap.artifacts.store import Provenance, canonical_json
+from lossmap.artifacts.jumps import CURVES, FINISHED, open_jumps, save_jumps, spec_of_resume_points
+from lossmap.artifacts.provenance import Provenance, open_resume_folder, resume_note
 from lossmap.artifacts.trajectory import open_trajectory
 from lossmap.errors import LossmapError
 from lossmap.geometry.plane import draw_filter_normalised
-from lossmap.network.checkpoint import Checkpoint, resume_folder, writing
+from lossmap.network.checkpoint import Checkpoint, writing
 from lossmap.network.training import Run, train_to_end
 
 
@@ -52,7 +53,7 @@ def jump_and_retrain(
     Raises
     ------
     LossmapError
-        A loss is not finite, or the disk is full.
+        A loss is not finite, the disk or the memory of the GPU is full.
     """
     first = next(iter(artifacts.values()))
     run = Run(dataset, first.parameters(), device)
@@ -110,13 +111,13 @@ class Bench:
     """
 
     def __init__(self, path: Path, provenance: Provenance, spec: dict, widths: Mapping[str, int]):
-        one = canonical_json({key: value for key, value in spec.items() if key != "steps"})
-        self.folder = resume_folder(path, Provenance(one, provenance.code, provenance.inputs))
+        belongs_to = replace(provenance, spec=spec_of_resume_points(spec))
+        self.folder = open_resume_folder(path, belongs_to)
         self.name, self.spec, self.widths = path.stem, spec, widths
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder.with_suffix(".lock"))
         self._lock.acquire()  # waits for an orphan of a killed workflow that is still training
-        self._kept = self.folder / "finished.h5"
+        self._kept = self.folder / FINISHED
         self.known = self._find_known()
 
     def _find_known(self) -> dict[float, int]:
@@ -177,6 +178,7 @@ class Bench:
         for left in self._needless():
             shutil.rmtree(left, ignore_errors=True)
             left.with_suffix(".lock").unlink(missing_ok=True)
+            resume_note(left).unlink(missing_ok=True)
 
     def _needless(self) -> list[Path]:
         """Return this direction's resume points, and what other specifications of it left."""

@@ -5,8 +5,8 @@ killed in between or not.
 """
 
 import time
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
 from logging import Logger
 from pathlib import Path
 
@@ -15,13 +15,16 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.dataset import Dataset
-from lossmap.artifacts.store import Provenance
+from lossmap.artifacts.provenance import Provenance, open_resume_folder
+from lossmap.artifacts.store import is_made
 from lossmap.artifacts.trajectory import History, save_trajectory
 from lossmap.errors import LossmapError
 from lossmap.logs import format_seconds
-from lossmap.network.checkpoint import Checkpoint, resume_folder
+from lossmap.network.checkpoint import Checkpoint
 from lossmap.network.images import Images, choose_balanced, draw_epoch, move_images, take_batch
+from lossmap.network.memory import explain_memory
 from lossmap.network.parameters import FlatNetwork, create_network, describe_network
+from lossmap.network.pieces import Pieces
 
 TEST_BATCH = 500
 """Images per batch when a snapshot is measured; changes nothing but the last bits."""
@@ -98,26 +101,39 @@ def _divergence(spec: dict, loss: float, epoch: int, step: int) -> LossmapError:
 
 @torch.no_grad()
 def evaluate_accuracy(
-    network: FlatNetwork, images: Images, rows: np.ndarray | None, statistics: str
+    network: FlatNetwork,
+    images: Images,
+    rows: np.ndarray | None,
+    statistics: str,
+    pieces: Pieces | None = None,
 ) -> tuple[float, float]:
     """Return mean loss (nats) and accuracy over the given images.
 
     ``statistics`` is ``running`` for the running statistics of training, or ``batch`` for those of
-    each batch: before the first update there are no running ones that mean anything.
+    each batch: before the first update there are no running ones that mean anything. ``pieces``
+    remembers how many images the GPU has memory for.
+
+    Raises
+    ------
+    LossmapError
+        There is no memory for a single image.
     """
     chosen = torch.arange(len(images)) if rows is None else torch.from_numpy(rows)
-    loss, correct = 0.0, 0
+    batches = chosen.to(images.labels.device).split(TEST_BATCH)
+    pieces = pieces or Pieces(TEST_BATCH)
     network.module.eval()
-    for part in chosen.to(images.labels.device).split(TEST_BATCH):
-        inputs, labels = images.normalise(images.pixels[part]), images.labels[part]
-        if statistics == "batch":
-            with network.batch_statistics():
-                logits = network.module(inputs)
-        else:
-            logits = network.module(inputs)
-        loss += float(cross_entropy(logits, labels, reduction="none").double().sum())
-        correct += int((logits.argmax(1) == labels).sum())
-    return loss / len(chosen), correct / len(chosen)
+
+    def evaluate() -> tuple[float, float]:
+        loss, correct = 0.0, 0
+        for part in batches:
+            inputs, labels = images.normalise(images.pixels[part]), images.labels[part]
+            logits = pieces.forward(network.module, inputs)
+            loss += float(cross_entropy(logits, labels, reduction="none").double().sum())
+            correct += int((logits.argmax(1) == labels).sum())
+        return loss / len(chosen), correct / len(chosen)
+
+    with network.batch_statistics() if statistics == "batch" else nullcontext():
+        return pieces.fit(evaluate)
 
 
 @dataclass
@@ -127,11 +143,12 @@ class Measures:
     train: Images
     train_rows: np.ndarray
     test: Images
+    pieces: Pieces = field(default_factory=lambda: Pieces(TEST_BATCH))
 
     def take(self, network: FlatNetwork, statistics: str) -> dict[str, float]:
         """Return losses, accuracies and the norm of θ at the present parameters."""
-        train = evaluate_accuracy(network, self.train, self.train_rows, statistics)
-        test = evaluate_accuracy(network, self.test, None, statistics)
+        train = evaluate_accuracy(network, self.train, self.train_rows, statistics, self.pieces)
+        test = evaluate_accuracy(network, self.test, None, statistics, self.pieces)
         norm = float(torch.linalg.vector_norm(network.theta.double()))
         names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "theta_norm")
         return dict(zip(names, (*train, *test, norm), strict=True))
@@ -143,12 +160,13 @@ class Run:
     def __init__(self, dataset: Dataset, spec: dict, device: str):
         self.spec = spec
         padding = spec["augmentation"]["crop_padding"]
-        self.network = create_network(describe_network(spec["network"], dataset), device)
-        self.images = move_images(dataset, "train", device, padding)
         count = spec["metrics"]["images"]
         rows = choose_balanced(dataset.train_labels, count, spec["seed"], "metrics.images")
-        plain = self.images if padding == 0 else move_images(dataset, "train", device)
-        self.measures = Measures(plain, rows, move_images(dataset, "test", device))
+        with explain_memory(f"training of '{spec['run']}', before it began: images and network"):
+            self.network = create_network(describe_network(spec["network"], dataset), device)
+            self.images = move_images(dataset, "train", device, padding)
+            plain = self.images if padding == 0 else move_images(dataset, "train", device)
+            self.measures = Measures(plain, rows, move_images(dataset, "test", device))
         self.begin()
 
     def begin(self, theta: np.ndarray | None = None, buffers: np.ndarray | None = None) -> None:
@@ -260,11 +278,14 @@ def train_run(
     Raises
     ------
     LossmapError
-        The loss is not finite, or the disk is full.
+        The loss is not finite, the disk or the memory of the GPU is full.
     """
     run = Run(dataset, spec, device)
     widths = {"thetas": run.network.layout.size, "buffers": run.network.buffer_layout.size}
-    with closing(Checkpoint(resume_folder(artifact, provenance), widths)) as checkpoint:
+    with closing(Checkpoint(open_resume_folder(artifact, provenance), widths)) as checkpoint:
+        if is_made(artifact, provenance):
+            log.info("%s: made by the job of a killed workflow that was waited for", spec["run"])
+            return
         train_to_end(run, checkpoint, log)
         count = len(run.measured)
         save_trajectory(
@@ -279,13 +300,29 @@ def train_run(
 
 
 def train_to_end(run: Run, checkpoint: Checkpoint, log: Logger) -> None:
-    """Train to the last epoch, from the resume point if there is one; save one after each epoch."""
-    state = checkpoint.load()
-    if state is None:
-        run.measure()
-        checkpoint.save(run.rows(), run.state())
-    else:
-        run.resume(state, log)
+    """Train to the last epoch, from the resume point if there is one; save one after each epoch.
+
+    Raises
+    ------
+    LossmapError
+        The loss is not finite, the disk or the memory of the GPU is full.
+    """
+    what = f"training of '{run.spec['run']}' in batches of {run.spec['batch_size']}"
+    smaller = (
+        ", or set a smaller batch_size in its recipe, which makes it another run; otherwise it "
+        "goes on from the last saved epoch"
+    )
+    with explain_memory(what, smaller):
+        state = checkpoint.load()
+        if state is None:
+            run.measure()
+            checkpoint.save(run.rows(), run.state())
+        else:
+            run.resume(state, log)
+        _train_epochs(run, checkpoint, log)
+
+
+def _train_epochs(run: Run, checkpoint: Checkpoint, log: Logger) -> None:
     spec, first, started = run.spec, run.epoch, time.monotonic()
     while run.epoch < spec["epochs"]:
         run.advance()

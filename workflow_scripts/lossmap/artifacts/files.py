@@ -1,0 +1,70 @@
+"""Writing files so that their names never belong to half of them; knows nothing of HDF5."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from lossmap.errors import LossmapError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """Yield a stream whose bytes bear the name `path` only once all are written and synced.
+
+    Raises
+    ------
+    LossmapError
+        The disk is full or read-only.
+    """
+    path, temporary = Path(path), None
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            if temporary and os.path.exists(temporary):
+                os.unlink(temporary)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what a full or read-only disk raises into a LossmapError that names the file."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # h5py closes a file on a full disk with the latter
+        raise LossmapError(
+            f"{path}: cannot be written ({reason(error)}); "
+            "free or unlock the disk and run again, nothing was lost"
+        ) from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a small text file atomically; raises LossmapError as `replacing` does."""
+    with replacing(path) as stream:
+        stream.write(text.encode())
+
+
+def sync(path: str | Path) -> None:
+    """Wait until a file's bytes are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reason(error: Exception) -> str:
+    """Return the cause in one line; HDF5 reports a full disk in several, the cause inside."""
+    inside = re.search("error message = '([^']+)'", str(error))
+    cause = getattr(error, "strerror", None) or (inside and inside[1]) or str(error)
+    return " ".join(cause.split()) or type(error).__name__
