@@ -23,40 +23,14 @@ include: "rules/claims.smk"
 include: "rules/estimate.smk"
 
 
-localrules:
-    all,
-    figures,
-    tables,
-    claims,
-
-
-rule all:
-    default_target: True
-    input:
-        paths(all_targets(config)),
-
-
-rule figures:
-    input:
-        paths(closure(config, [f"figure/{name}" for name in config["figures"]])),
-
-
-rule tables:
-    input:
-        paths(closure(config, [f"table/{name}" for name in config["tables"]])),
-
-
-rule claims:
-    input:
-        paths(closure(config, ["claims/claims"])),
-
-
-# Every figure and table is a target of its own, and so is every paper: the name up to the underscore.
-for target, members in named_targets(config).items():
+# `all` is first and the default. Every figure and table is a target of its own, and so is every paper:
+# the name up to the underscore.
+for target, members in whole_targets(config).items():
 
     rule:
         name:
             target
+        default_target: target == "all"
         input:
-            paths(closure(config, members)),
+            paths(members),
         localrule: True

@@ -18,7 +18,7 @@ rule animation:
         mem_mb=memory("animation"),
         runtime=30,
     params:
-        spec=spec(specs.animation_spec),
-        code=code("animation.py"),
+        spec=spec("animation"),
+        code=code("animation"),
     script:
         "../workflow_scripts/animation.py"

@@ -13,10 +13,11 @@ rule basis:
         "../envs/lossmap.yaml"
     threads: threads_of("basis")
     resources:
+        **placement(),
         mem_mb=memory("basis"),
         runtime=runtime("basis"),
     params:
-        spec=spec(specs.basis_spec),
-        code=code("basis.py"),
+        spec=spec("basis"),
+        code=code("basis"),
     script:
         "../workflow_scripts/basis.py"

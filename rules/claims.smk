@@ -19,15 +19,15 @@ rule ledger:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=spec(specs.claims_spec),
-        code=code("ledger.py"),
+        spec=spec("claims"),
+        code=code("claims"),
     script:
         "../workflow_scripts/ledger.py"
 
 
 rule joined_ledger:
     input:
-        [artifact("claims", paper) for paper in config["claims"]],
+        upstream("claims", [specs.LEDGER]),
     output:
         data=f"{RESULTS}/claims/claims.h5",
         csv=f"{RESULTS}/claims/claims.csv",
@@ -49,7 +49,7 @@ rule joined_ledger:
         mem_mb=500,
         runtime=10,
     params:
-        spec=canonical_json({"papers": list(config["claims"])}),
-        code=code("joined_ledger.py"),
+        spec=RECIPES.spec("claims", specs.LEDGER),
+        code=RECIPES.code("claims", specs.LEDGER),
     script:
         "../workflow_scripts/joined_ledger.py"

@@ -1,6 +1,6 @@
 rule dataset:
     input:
-        file=lambda wildcards: specs.dataset_file(config, wildcards.name) or [],
+        file=lambda wildcards: raw_file(wildcards.name),
     output:
         f"{RESULTS}/dataset/{{name}}.h5",
     log:
@@ -13,11 +13,12 @@ rule dataset:
         "../envs/lossmap.yaml"
     threads: 1
     resources:
+        **placement(),
         mem_mb=memory("dataset"),
-        runtime=30,
+        runtime=minutes(30),
         data_dir=config["data_dir"] or "results/downloads",
     params:
-        spec=spec(specs.dataset_spec),
-        code=code("dataset.py"),
+        spec=spec("dataset"),
+        code=code("dataset"),
     script:
         "../workflow_scripts/dataset.py"

@@ -13,10 +13,11 @@ rule distance:
         "../envs/lossmap.yaml"
     threads: threads_of("distance")
     resources:
+        **placement(),
         mem_mb=memory("distance"),
         runtime=runtime("distance"),
     params:
-        spec=spec(specs.distance_spec),
-        code=code("distance.py"),
+        spec=spec("distance"),
+        code=code("distance"),
     script:
         "../workflow_scripts/distance.py"

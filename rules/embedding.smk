@@ -1,13 +1,11 @@
 # One job makes all embeddings of a cloud: loading PHATE, t-SNE and UMAP takes longer than most of them.
-EMBEDDING_CODE = code("embedding.py")
-
 for cloud, made in specs.embedding_packs(config):
 
     rule:
         name:
             f"embedding_{cloud}"
         input:
-            artifact("distance", cloud),
+            upstream("embedding", made),
         output:
             [artifact("embedding", name) for name in made],
         log:
@@ -18,10 +16,11 @@ for cloud, made in specs.embedding_packs(config):
             "../envs/lossmap.yaml"
         threads: threads_of("embedding")
         resources:
+            **placement(),
             mem_mb=memory("embedding", made),
-            runtime=30,
+            runtime=minutes(30),
         params:
             spec=specs_of(specs.embedding_spec, made),
-            code=EMBEDDING_CODE,
+            code=RECIPES.code("embedding", made[0]),
         script:
             "../workflow_scripts/embedding.py"

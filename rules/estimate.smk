@@ -14,6 +14,6 @@ rule estimate:
         jobs_per_gpu=config["jobs_per_gpu"],
     params:
         spec=canonical_json(estimate_spec(config)),
-        code=code("estimate.py"),
+        code=hash_code(ROOT / "workflow_scripts/estimate.py", (), SEARCH),
     script:
         "../workflow_scripts/estimate.py"

@@ -19,7 +19,7 @@ rule figure:
         mem_mb=memory("figure"),
         runtime=10,
     params:
-        spec=spec(specs.figure_spec),
-        code=code("figure.py"),
+        spec=spec("figure"),
+        code=code("figure"),
     script:
         "../workflow_scripts/figure.py"

@@ -15,13 +15,14 @@ rule grid:
         "../envs/lossmap.yaml"
     threads: threads_of("grid")
     resources:
+        **placement(gpu=True),
         mem_mb=memory("grid"),
         runtime=runtime("grid"),
         gpu=int(USE_GPU),
         device=config["device"],
         jobs_per_gpu=config["jobs_per_gpu"],
     params:
-        spec=spec(specs.grid_spec),
-        code=code("grid.py", "grid"),
+        spec=spec("grid"),
+        code=code("grid"),
     script:
         "../workflow_scripts/grid.py"

@@ -1,15 +1,12 @@
 # One job trains one or more directions of a minimum: small runs share the start-up and the images.
-JUMPS_CODE = network_code("jumps.py")
-
 for minimum, made in specs.jump_packs(config):
-    run = config["minima"][minimum]["run"]
 
     rule:
         name:
             f"jumps_{made[0]}"
         input:
-            dataset=artifact("dataset", config["runs"][run]["dataset"]),
-            trajectory=artifact("trajectory", run),
+            dataset=one_upstream("jumps", "dataset", made),
+            trajectory=one_upstream("jumps", "trajectory", made),
         output:
             [artifact("jumps", name) for name in made],
         log:
@@ -20,6 +17,7 @@ for minimum, made in specs.jump_packs(config):
             "../envs/lossmap.yaml"
         threads: threads_of("jumps")
         resources:
+            **placement(gpu=True),
             mem_mb=memory("jumps", made),
             runtime=runtime("jumps", made),
             gpu=int(USE_GPU),
@@ -27,6 +25,6 @@ for minimum, made in specs.jump_packs(config):
             jobs_per_gpu=config["jobs_per_gpu"],
         params:
             spec=canonical_json(specs.retraining_spec(config, minimum)),
-            code=JUMPS_CODE[run],
+            code=RECIPES.code("jumps", made[0]),
         script:
             "../workflow_scripts/jumps.py"

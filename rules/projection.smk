@@ -15,13 +15,14 @@ rule projection:
         "../envs/lossmap.yaml"
     threads: threads_of("projection")
     resources:
+        **placement(gpu=True),
         mem_mb=memory("projection"),
         runtime=runtime("projection"),
         gpu=int(USE_GPU),
         device=config["device"],
         jobs_per_gpu=config["jobs_per_gpu"],
     params:
-        spec=spec(specs.projection_spec),
-        code=code("projection.py", "projection"),
+        spec=spec("projection"),
+        code=code("projection"),
     script:
         "../workflow_scripts/projection.py"

@@ -20,7 +20,7 @@ rule table:
         mem_mb=memory("table"),
         runtime=10,
     params:
-        spec=spec(specs.table_spec),
-        code=code("table.py"),
+        spec=spec("table"),
+        code=code("table"),
     script:
         "../workflow_scripts/table.py"

@@ -13,13 +13,14 @@ rule trajectory:
         "../envs/lossmap.yaml"
     threads: threads_of("trajectory")
     resources:
+        **placement(gpu=True),
         mem_mb=memory("trajectory"),
         runtime=runtime("trajectory"),
         gpu=int(USE_GPU),
         device=config["device"],
         jobs_per_gpu=config["jobs_per_gpu"],
     params:
-        spec=spec(specs.trajectory_spec),
-        code=code("trajectory.py", "trajectory"),
+        spec=spec("trajectory"),
+        code=code("trajectory"),
     script:
         "../workflow_scripts/trajectory.py"

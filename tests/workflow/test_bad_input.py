@@ -622,6 +622,16 @@ CONFIGURATIONS = {
     "resolution of print too low": ({"style": {"dpi": 5}}, "style.dpi is 5", "at least 30"),
     "unknown device": ({"device": "gpu"}, "device is 'gpu'", "auto, cpu, cuda"),
     "no jobs on a GPU": ({"jobs_per_gpu": 0}, "jobs_per_gpu is 0", "at least 1"),
+    "unknown word for SLURM": (
+        {"cluster": {"gpu-partition": "gpus"}},
+        "cluster.gpu-partition",
+        "did you mean 'gpu_partition'?",
+    ),
+    "account that is a number": (
+        {"cluster": {"account": 17}},
+        "cluster.account is 17",
+        "expected string or null",
+    ),
     "threads of an unknown stage": (
         {"resources": {"threads": {"figure": 2}}},
         "resources.threads.figure",

@@ -13,7 +13,8 @@ from lossmap.workflow.costs import (
     network_size,
     time_limit,
 )
-from lossmap.workflow.specs import all_targets, distance_spec
+from lossmap.workflow.specs import distance_spec
+from lossmap.workflow.targets import all_targets
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 REGISTRIES = [yaml.safe_load((CONFIG / f"{n}.yaml").read_text()) for n in ("defaults", "horoi2021")]

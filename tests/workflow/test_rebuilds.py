@@ -1,10 +1,17 @@
 """Only what a change touches is rebuilt, shown by the real Snakemake (SPEC §5, SNAKEMAKE 1-5)."""
 
+import json
 import os
 import shutil
+from dataclasses import replace
 
+import h5py
 import pytest
 from tests_support import PARTS, copy_project
+
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.seal import seal
+from lossmap.artifacts.store import content_digest
 
 pytestmark = pytest.mark.slow
 
@@ -145,10 +152,86 @@ def test_a_deleted_intermediate_is_rebuilt(project):
         (project.folder / "kept.h5").rename(project.path("basis", FN))
 
 
-def test_a_restored_copy_without_snakemakes_memory_rebuilds_nothing(project, tmp_path):
+@pytest.fixture
+def restored(project, tmp_path):
+    """Give a fresh copy with the results restored, but not what Snakemake remembers of them."""
     fresh = copy_project(tmp_path)
     shutil.copytree(project.folder / "results", tmp_path / "results")
-    assert fresh.planned(*TARGETS) == []
+    return fresh
+
+
+def test_a_restored_copy_without_snakemakes_memory_rebuilds_nothing(restored):
+    assert restored.planned(*TARGETS) == []
+
+
+def test_results_restored_in_any_order_of_time_rebuild_nothing(restored):
+    """What downloads and archives do; sources end up newer than what is made from them."""
+    files = sorted(path for path in (restored.folder / "results").rglob("*") if path.is_file())
+    for seconds, path in enumerate(sorted(files, key=lambda path: str(path)[::-1])):
+        os.utime(path, (10**9 + 100 * seconds,) * 2)
+    trajectory = restored.path("trajectory", "c10-resnet20")
+    os.utime(trajectory, (15 * 10**8,) * 2)
+    assert restored.planned(*TARGETS) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"style": "{colormap: magma}"}, FIGURES),
+        ({"grids": f"{{{FN}: {{resolution: 5}}}}"}, [*FIGURES, GRIDS[0]]),
+        ({"runs": "{c100-vgg13: {epochs: 3}}"}, []),
+        (
+            {"datasets": "{c10: {seed: 1}}"},
+            [*BASES, "dataset/c10", *FIGURES, *GRIDS, "trajectory/c10-resnet20"],
+        ),
+    ],
+    ids=str,
+)
+def test_a_changed_value_is_seen_without_snakemakes_memory(restored, config, expected):
+    assert restored.planned(*TARGETS, **config) == sorted(expected)
+
+
+def test_changed_code_is_seen_without_snakemakes_memory(restored):
+    restored.edit(f"{PACKAGE}/network/surface.py", "half = resolution // 2", "half = resolution>>1")
+    assert restored.planned(*TARGETS) == [*FIGURES, *GRIDS]
+
+
+def test_what_was_not_asked_for_is_left_alone_though_it_is_stale(restored):
+    assert restored.planned(TARGETS[1], figures="{ding2023_fig2: {options: {dpi: 70}}}") == []
+
+
+def test_touch_does_not_make_stale_results_pass_for_fresh(restored):
+    changed = {"evaluation": "{seed: 1}"}
+    restored.snakemake(*TARGETS, "--touch", **changed)
+    assert restored.planned(*TARGETS, **changed) == [*FIGURES, *GRIDS]
+    assert restored.planned(*TARGETS) == []
+
+
+def test_a_source_of_another_content_is_seen_without_snakemakes_memory(restored, tmp_path):
+    """Equal recipes, other content: as after a half-restored backup."""
+    path = restored.path("basis", FN)
+    with h5py.File(path, "r+") as file:
+        file["centre"][0] += 1.0
+        provenance = Provenance(*(file.attrs[n] for n in ("spec", "code")), {})
+        inputs = json.loads(file.attrs["inputs"])
+        file.attrs["digest"] = digest = content_digest(file)
+    seal(path, replace(provenance, inputs=inputs).mark(digest))
+    assert restored.planned(*TARGETS) == [*FIGURES, GRIDS[0]]
+
+
+def test_a_damaged_result_is_named_though_nobody_reads_it(restored):
+    path = restored.path("grid", FN)
+    path.write_bytes(b"no artifact")
+    done = restored.snakemake(*TARGETS, "-n")
+    assert f"results/tiny/grid/{FN}.h5: damaged, or no artifact" in done.stderr
+
+
+def test_another_recipe_of_one_run_leaves_every_other_run_alone(project):
+    planned = project.planned(runs="{c10-resnet20: {optimizer: {lr: 0.05}}}")
+    untouched = project.planned()
+    trained = {name for name in planned if name.startswith("trajectory/")}
+    absent = {name for name in untouched if name.startswith("trajectory/")}
+    assert trained - absent == {"trajectory/c10-resnet20"}
 
 
 def test_a_figure_is_never_called_up_to_date_after_a_failed_rebuild(project):

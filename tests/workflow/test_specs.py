@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from lossmap.artifacts.store import canonical_json
+from lossmap.artifacts.canonical import canonical_json
 from lossmap.workflow.configuration import embedding_names, jump_names, load_configuration
 from lossmap.workflow.specs import (
-    all_targets,
     animation_spec,
     basis_spec,
     claims_spec,
-    closure,
     dataset_spec,
     distance_spec,
     embedding_packs,
@@ -22,13 +20,14 @@ from lossmap.workflow.specs import (
     grid_spec,
     jump_packs,
     jumps_spec,
-    named_targets,
     projection_spec,
     run_of,
     sources,
+    spec_of,
     table_spec,
     trajectory_spec,
 )
+from lossmap.workflow.targets import all_targets, closure, named_targets
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 MAKERS = {
@@ -58,7 +57,7 @@ def all_specs(config: dict) -> dict[str, str]:
     for target in all_targets(config):
         stage, name = target.split("/")
         if target != "claims/claims":  # joins the papers' and has no parameters
-            found[target] = canonical_json(MAKERS[stage](config, name))
+            found[target] = canonical_json(spec_of(config, stage, name))
     return found
 
 
@@ -122,6 +121,7 @@ def test_sizes_for_estimates_and_devices_enter_nothing():
         "resources": {"threads": {"grid": 2}, "gflops": 7},
         "device": "cpu",
         "jobs_per_gpu": 3,
+        "cluster": {"account": "mine", "gpu_partition": "gpus"},
     }
     assert changed(**given) == set()
 

@@ -9,7 +9,8 @@ import pytest
 
 from lossmap.figures.movies import choose_movie
 from lossmap.workflow.configuration import load_configuration
-from lossmap.workflow.specs import all_targets, embedding_packs, jump_packs
+from lossmap.workflow.specs import job_name
+from lossmap.workflow.targets import all_targets
 
 pytestmark = pytest.mark.slow
 
@@ -120,13 +121,11 @@ def test_claims_have_a_computed_verdict_each(whole):
 
 def test_every_job_left_a_log_and_a_benchmark(whole):
     config = load_configuration(whole.folder / "config", {"scale": "tiny"})
-    named = {f"jumps/{name}": f"jumps/{made[0]}" for _, made in jump_packs(config) for name in made}
-    for cloud, made in embedding_packs(config):
-        named |= {f"embedding/{name}": f"embedding/{cloud}" for name in made}
     for path in artifacts(whole):
-        job = f"{path.parent.name}/{path.stem}"
+        stage = path.parent.name
+        job = f"{stage}/{job_name(config, stage, path.stem)}"
         for kind, suffix in (("log", "log"), ("benchmark", "tsv")):
-            file = whole.folder / f"results/tiny/{kind}/{named.get(job, job)}.{suffix}"
+            file = whole.folder / f"results/tiny/{kind}/{job}.{suffix}"
             assert file.is_file(), file
 
 

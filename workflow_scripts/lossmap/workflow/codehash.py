@@ -383,11 +383,16 @@ class _Reach:
         return None
 
 
+def search_folders() -> list[Path]:
+    """Return where local modules are looked for: scripts, current folder, entries of PYTHONPATH."""
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [SCRIPTS, Path.cwd(), *(Path(entry) for entry in entries if entry)]
+
+
 def _local_folders(search: Sequence[str | Path] | None) -> list[Path]:
-    if search is None:
-        entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        search = [SCRIPTS, Path.cwd(), *filter(None, entries)]
-    folders = [Path(folder).resolve() for folder in search]
+    folders = [
+        Path(folder).resolve() for folder in (search_folders() if search is None else search)
+    ]
     return [folder for folder in folders if not _INSTALLED.intersection(folder.parts)]
 
 

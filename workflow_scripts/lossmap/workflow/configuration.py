@@ -17,7 +17,7 @@ from lossmap.errors import LossmapError
 
 REGISTRIES = ("defaults.yaml", "ding2023.yaml", "horoi2021.yaml")
 RULES = (
-    *("all", "figures", "tables", "claims", "estimate", "audit", "report"),
+    *("all", "datasets", "figures", "tables", "claims", "estimate", "audit", "report"),
     *("ledger", "joined_ledger"),
     *("dataset", "trajectory", "basis", "grid", "projection", "figure", "table"),
     *("jumps", "distance", "embedding", "animation"),
@@ -84,6 +84,25 @@ def _read_yaml(path: Path) -> dict:
             f"{path}: expected keys and values, got a {type(found).__name__}; write 'key: value'"
         )
     return found
+
+
+def read_settings(files: Iterable[Path], words: Iterable[str]) -> dict:
+    """Return what Snakemake would make of ``--configfile`` and ``--config KEY=VALUE``.
+
+    Raises
+    ------
+    LossmapError
+        A file cannot be read or is no YAML, or a word is not of that form.
+    """
+    given: dict = {}
+    for file in files:
+        _merge(given, _read_yaml(file))
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise LossmapError(f"--config {word}: expected KEY=VALUE")
+        _merge(given, {key: yaml.safe_load(value)})
+    return given
 
 
 def _scale_file(folder: Path, scale: object) -> Path:
@@ -307,6 +326,8 @@ def _check_last_batches(config: dict) -> None:
 
 
 def _check_datasets(config: dict) -> None:
+    if config["keep_datasets"]:  # their sources need not be here
+        return
     for name, dataset in config["datasets"].items():
         if dataset["source"] == "hdf5" and not Path(dataset["file"]).is_file():
             raise LossmapError(

@@ -19,6 +19,9 @@ from lossmap.workflow.configuration import (
     statistics_of,
 )
 
+LEDGER = "claims"
+"""The name of the ledger that joins the papers' ledgers."""
+
 
 def dataset_file(config: dict, name: str) -> Path | None:
     """Return the HDF5 file that a data set is read from, or None for digits and torchvision.
@@ -164,6 +167,13 @@ def embedding_packs(config: dict) -> list[tuple[str, list[str]]]:
         for cloud, entry in config["clouds"].items()
     }
     return [(cloud, made) for cloud, made in found.items() if made]
+
+
+def job_name(config: dict, stage: str, name: str) -> str:
+    """Return the name of the job that makes an artifact: of its log and its benchmark."""
+    if stage == "jumps":
+        return next(made[0] for _, made in jump_packs(config) if name in made)
+    return embedding_names(config)[name][0] if stage == "embedding" else name
 
 
 def animation_spec(config: dict, name: str) -> dict:
@@ -323,12 +333,17 @@ def _rule_of(optimizer: dict) -> str:
     return "SGD with momentum" if optimizer["momentum"] else "SGD"
 
 
+def ledger_spec(config: dict, name: str) -> dict:
+    """Return what a paper's ledger, or the ledger that joins them, is measured on."""
+    return {"papers": list(config["claims"])} if name == LEDGER else claims_spec(config, name)
+
+
 def claims_sources(config: dict, name: str) -> list[str]:
     """Return the artifacts that claims are measured on, as ``stage/name``, sorted.
 
     `name` is a paper, or ``claims`` for the ledger that joins the papers'.
     """
-    if name == "claims":
+    if name == LEDGER:
         return [f"claims/{paper}" for paper in config["claims"]]
     stages = {registry: stage for stage, registry in STAGES.items() if stage != "embedding"}
     found = set()
@@ -349,6 +364,25 @@ def _cloud_artifacts(config: dict, cloud: str) -> set[str]:
     """Return a cloud's distances and embeddings."""
     techniques = config["clouds"][cloud]["embeddings"]
     return {f"distance/{cloud}", *(f"embedding/{cloud}-{technique}" for technique in techniques)}
+
+
+def spec_of(config: dict, stage: str, name: str) -> dict:
+    """Return the specification of one artifact: the parameters that made it."""
+    make = {
+        "dataset": dataset_spec,
+        "trajectory": trajectory_spec,
+        "basis": basis_spec,
+        "grid": grid_spec,
+        "projection": projection_spec,
+        "jumps": jumps_spec,
+        "distance": distance_spec,
+        "embedding": embedding_spec,
+        "figure": figure_spec,
+        "table": table_spec,
+        "animation": animation_spec,
+        "claims": ledger_spec,
+    }
+    return make[stage](config, name)
 
 
 def sources(config: dict, stage: str, name: str) -> list[str]:
@@ -379,34 +413,6 @@ def _run_sources(config: dict, stage: str, name: str) -> list[str]:
     return [f"basis/{config[f'{stage}s'][name]['basis']}", f"trajectory/{run}", dataset]
 
 
-def closure(config: dict, targets: list[str]) -> list[str]:
-    """Return the targets and everything they are made from, as ``stage/name``, sorted.
-
-    A target lists all of it, because Snakemake calls a figure up to date whose deleted input nobody
-    asks for.
-    """
-    found: set[str] = set()
-    waiting = list(targets)
-    while waiting:
-        target = waiting.pop()
-        if target not in found:
-            found.add(target)
-            waiting.extend(sources(config, *target.split("/", 1)))
-            waiting.extend(_companions(config, *target.split("/", 1)))
-    return sorted(found)
-
-
-def _companions(config: dict, stage: str, name: str) -> list[str]:
-    """Return the artifacts that are made in the same job.
-
-    All are asked for with the one: Snakemake overlooks changed parameters of a job of which one
-    output has never been made.
-    """
-    packs = {"jumps": jump_packs, "embedding": embedding_packs}
-    made = packs[stage](config) if stage in packs else []
-    return [f"{stage}/{other}" for _, members in made if name in members for other in members]
-
-
 STAGES = {
     "dataset": "datasets",
     "trajectory": "runs",
@@ -421,35 +427,12 @@ STAGES = {
     "animation": "animations",
 }
 """The stages in the order of the data, and the registry that each one's names come from."""
-SHOWN = ("figure", "table", "animation")
 
 
 def names_of(config: dict, stage: str) -> list[str]:
     """Return the names of a stage's artifacts."""
     derived = {"jumps": jump_names, "embedding": embedding_names}
     return list(derived[stage](config) if stage in derived else config[STAGES[stage]])
-
-
-def all_targets(config: dict) -> list[str]:
-    """Return every artifact of the registry, as ``stage/name``."""
-    found = [f"{stage}/{name}" for stage in STAGES for name in names_of(config, stage)]
-    ledgers = [*config["claims"], "claims"] if config["claims"] else []
-    return [*found, *(f"claims/{name}" for name in ledgers)]
-
-
-def named_targets(config: dict) -> dict[str, list[str]]:
-    """Return the targets that have a name: each figure, table and animation, and each paper.
-
-    A paper is what stands before the first underscore of a figure's or table's name.
-    """
-    found: dict[str, list[str]] = {}
-    for stage in SHOWN:
-        for name in names_of(config, stage):
-            found[name] = [f"{stage}/{name}"]
-            found.setdefault(name.partition("_")[0], []).append(f"{stage}/{name}")
-    for paper in set(found) & set(config["claims"]):
-        found[paper].append(f"claims/{paper}")
-    return found
 
 
 def run_of(config: dict, stage: str, name: str) -> str:

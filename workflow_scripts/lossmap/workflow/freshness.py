@@ -1,0 +1,94 @@
+"""Which artifacts are what the configuration and the code ask for, told from the artifacts alone.
+
+Snakemake keeps its own notes of parameters in `.snakemake`. They are absent in a fresh clone with
+restored results, wrong after `--touch`, and written too early by a job that fails; an artifact's
+mark is none of that. What its mark gives away as stale is made again, whatever the notes say.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+
+from lossmap.artifacts.seal import Mark, mark_inputs, mark_recipe, read_mark
+from lossmap.workflow import specs
+from lossmap.workflow.recipes import Recipes
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The artifacts of a configuration, each as ``stage/name``, sources first.
+
+    Attributes
+    ----------
+    fresh : of the right recipe, made from the inputs that lie there now
+    stale : of another recipe, or made from other inputs
+    missing : no file
+    foreign : a file that does not begin as an artifact does
+    """
+
+    fresh: list[str]
+    stale: list[str]
+    missing: list[str]
+    foreign: list[str]
+
+
+def survey(recipes: Recipes, targets: Iterable[str]) -> Survey:
+    """Compare the marks of artifacts with what they should be; reads 512 bytes of each.
+
+    What a data set was made from outside of the results is not looked at.
+    """
+    found = Survey([], [], [], [])
+    marks: dict[str, Mark] = {}
+    for target in in_order(recipes.config, targets):
+        stage, name = target.split("/", 1)
+        path = recipes.path(stage, name)
+        if not path.is_file():
+            found.missing.append(target)
+        elif (mark := read_mark(path)) is None:
+            found.foreign.append(target)
+        else:
+            marks[target] = mark
+            fresh = _is_fresh(recipes, target, mark, marks)
+            (found.fresh if fresh else found.stale).append(target)
+    return found
+
+
+def _is_fresh(recipes: Recipes, target: str, mark: Mark, marks: Mapping[str, Mark]) -> bool:
+    stage, name = target.split("/", 1)
+    if mark.recipe != mark_recipe(recipes.spec(stage, name), recipes.code(stage, name)):
+        return False
+    sources = specs.sources(recipes.config, stage, name)
+    if not sources or not marks.keys() >= set(sources):  # a source that is missing is made first
+        return True
+    return mark.inputs == mark_inputs({source: marks[source].content for source in sources})
+
+
+def in_order(config: dict, targets: Iterable[str]) -> list[str]:
+    """Return targets in the order of the data, sources before what is made from them."""
+    wanted = set(targets)
+    graph = {target: specs.sources(config, *target.split("/", 1)) for target in sorted(wanted)}
+    return [target for target in TopologicalSorter(graph).static_order() if target in wanted]
+
+
+def mend_times(recipes: Recipes, fresh: Iterable[str]) -> None:
+    """Give fresh artifacts that are older than their sources the time of the newest source.
+
+    Copying may give files any order of time; Snakemake makes again what is older than its input.
+    Renderings go with their artifact, and so do benchmarks, which it takes for outputs.
+
+    Parameters
+    ----------
+    fresh : artifacts, sources first
+    """
+    for target in fresh:
+        stage, name = target.split("/", 1)
+        sources = [
+            recipes.path(*source.split("/", 1))
+            for source in specs.sources(recipes.config, stage, name)
+        ]
+        newest = max((path.stat().st_mtime_ns for path in sources if path.is_file()), default=0)
+        beside = [*recipes.renderings(stage, name), *recipes.records(stage, name)]
+        for path in (recipes.path(stage, name), *beside):
+            if path.is_file() and path.stat().st_mtime_ns < newest:
+                os.utime(path, ns=(newest, newest))

@@ -1,0 +1,75 @@
+"""What can be asked for, and everything that it takes: names of the command line to artifacts."""
+
+from lossmap.workflow.specs import (
+    LEDGER,
+    STAGES,
+    embedding_packs,
+    jump_packs,
+    names_of,
+    sources,
+)
+
+SHOWN = ("figure", "table", "animation")
+
+
+def all_targets(config: dict) -> list[str]:
+    """Return every artifact of the registry, as ``stage/name``."""
+    found = [f"{stage}/{name}" for stage in STAGES for name in names_of(config, stage)]
+    ledgers = [*config["claims"], LEDGER] if config["claims"] else []
+    return [*found, *(f"claims/{name}" for name in ledgers)]
+
+
+def named_targets(config: dict) -> dict[str, list[str]]:
+    """Return the targets that have a name: each figure, table and animation, and each paper.
+
+    A paper is what stands before the first underscore of a figure's or table's name.
+    """
+    found: dict[str, list[str]] = {}
+    for stage in SHOWN:
+        for name in names_of(config, stage):
+            found[name] = [f"{stage}/{name}"]
+            found.setdefault(name.partition("_")[0], []).append(f"{stage}/{name}")
+    for paper in set(found) & set(config["claims"]):
+        found[paper].append(f"claims/{paper}")
+    return found
+
+
+def whole_targets(config: dict) -> dict[str, list[str]]:
+    """Return every target of the command line and all that it takes, as ``stage/name``."""
+    groups = {
+        "all": all_targets(config),
+        "figures": [f"figure/{name}" for name in config["figures"]],
+        "tables": [f"table/{name}" for name in config["tables"]],
+        "claims": [f"claims/{LEDGER}"],
+        "datasets": [f"dataset/{name}" for name in config["datasets"]],
+        **named_targets(config),
+    }
+    return {target: closure(config, members) for target, members in groups.items()}
+
+
+def closure(config: dict, targets: list[str]) -> list[str]:
+    """Return the targets and everything they are made from, as ``stage/name``, sorted.
+
+    A target lists all of it, because Snakemake calls a figure up to date whose deleted input nobody
+    asks for.
+    """
+    found: set[str] = set()
+    waiting = list(targets)
+    while waiting:
+        target = waiting.pop()
+        if target not in found:
+            found.add(target)
+            waiting.extend(sources(config, *target.split("/", 1)))
+            waiting.extend(_companions(config, *target.split("/", 1)))
+    return sorted(found)
+
+
+def _companions(config: dict, stage: str, name: str) -> list[str]:
+    """Return the artifacts that are made in the same job.
+
+    All are asked for with the one: Snakemake overlooks changed parameters of a job of which one
+    output has never been made.
+    """
+    packs = {"jumps": jump_packs, "embedding": embedding_packs}
+    made = packs[stage](config) if stage in packs else []
+    return [f"{stage}/{other}" for _, members in made if name in members for other in members]
