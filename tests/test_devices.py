@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lossmap import devices
 from lossmap.devices import choose_device, lease_device, list_visible_gpus
 from lossmap.errors import LossmapError
 
@@ -146,13 +147,32 @@ def test_cpu_job_leases_nothing(tmp_path):
     assert not (tmp_path / "leases").exists()
 
 
-@pytest.mark.usefixtures("two_gpus")
-def test_under_slurm_its_choice_is_kept_and_nothing_leased(tmp_path, monkeypatch):
+def test_slurm_jobs_do_not_wait_for_each_others_gpu_of_the_same_number(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    with lease_device("auto", 1, tmp_path / "leases") as device:
+    with lease_device("auto", 1, tmp_path) as device:
         assert device == "cuda"
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
-    assert not (tmp_path / "leases").exists()
+        monkeypatch.setenv("SLURM_JOB_ID", "8")
+        with lease_device("cuda", 1, tmp_path) as second:
+            assert second == "cuda"
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_processes_in_one_slurm_job_share_out_its_gpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with lease_device("cuda", 1, tmp_path):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+        with lease_device("cuda", 1, tmp_path):
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+
+
+def test_slurm_job_without_gpu_takes_none_of_its_node(nvidia_smi, monkeypatch):
+    nvidia_smi("echo 'GPU 0: somebody else has it (UUID: GPU-a)'")
+    assert list_visible_gpus() == ["0"]
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert list_visible_gpus() == []
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -173,6 +193,20 @@ def test_slots_are_spread_over_the_gpus_first(tmp_path):
         assert wait_for_marks(tmp_path, len(expected)) == expected
     for holder in holders:
         holder.kill()
+        holder.communicate()
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_waiting_is_said_once(tmp_path, monkeypatch, caplog):
+    first, second = (hold(tmp_path, seconds=60) for _ in range(2))
+    wait_for_marks(tmp_path, 2)
+    monkeypatch.setattr(devices, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(devices.time, "sleep", lambda seconds: (second.kill(), second.wait()))
+    with caplog.at_level("INFO", "lossmap"), lease_device("cuda", 1, tmp_path / "leases"):
+        pass
+    assert caplog.messages == ["waits for a GPU: 1 jobs are on each of 0, 1"]
+    first.kill()
+    for holder in (first, second):
         holder.communicate()
 
 

@@ -3,6 +3,7 @@
 Knows nothing of torch: it must have run before CUDA is first touched.
 """
 
+import logging
 import os
 import subprocess
 import tempfile
@@ -18,17 +19,22 @@ from lossmap.errors import LossmapError
 
 POLL_SECONDS = 1.0
 
+log = logging.getLogger("lossmap")
+
 
 def list_visible_gpus() -> list[str]:
     """Return the identifiers of the GPUs that this process may use, empty without any.
 
     ``CUDA_VISIBLE_DEVICES`` decides where it is set, and ends at its first invalid entry, as CUDA
-    reads it; otherwise ``nvidia-smi`` is asked.
+    reads it; otherwise ``nvidia-smi`` is asked. SLURM sets the variable in every job that it gives
+    a GPU; ``nvidia-smi`` may show such a node's other GPUs, which are somebody else's.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         named = [gpu.strip() for gpu in visible.split(",")]
         return list(takewhile(lambda gpu: gpu not in ("", "-1", "NoDevFiles"), named))
+    if "SLURM_JOB_ID" in os.environ:
+        return []
     try:
         listing = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False
@@ -62,8 +68,8 @@ def lease_device(
 ) -> Iterator[str]:
     """Yield ``cpu`` or ``cuda``; in the second case one GPU belongs to this process meanwhile.
 
-    The lease is a file lock on node-local disk, so it falls with the process, by SIGKILL too.
-    Under SLURM the scheduler has chosen the GPU already and none is leased.
+    The lease is a file lock on node-local disk, so it falls with the process, by SIGKILL too. Each
+    SLURM job has leases of its own: its GPUs are no other job's, but may bear the same numbers.
 
     Raises
     ------
@@ -72,10 +78,11 @@ def lease_device(
     """
     gpus = list_visible_gpus()
     device = choose_device(requested, gpus)
-    if device == "cpu" or "SLURM_JOB_ID" in os.environ:
+    if device == "cpu":
         yield device
         return
     folder = folder or Path(tempfile.gettempdir()) / f"lossmap-gpu-leases-{os.getuid()}"
+    folder = folder / os.environ.get("SLURM_JOB_ID", "")
     folder.mkdir(parents=True, exist_ok=True)
     lock, gpu = _wait_for_gpu(gpus, jobs_per_gpu, folder)
     try:
@@ -86,13 +93,22 @@ def lease_device(
 
 
 def _wait_for_gpu(gpus: list[str], jobs_per_gpu: int, folder: Path) -> tuple[FileLock, str]:
-    while True:
-        for slot in range(jobs_per_gpu):
-            for gpu in gpus:
-                lock = FileLock(folder / f"gpu-{gpu}-{slot}.lock")
-                try:
-                    lock.acquire(timeout=0)
-                except Timeout:
-                    continue
-                return lock, gpu
+    found = _find_free_gpu(gpus, jobs_per_gpu, folder)
+    if found is None:
+        log.info("waits for a GPU: %d jobs are on each of %s", jobs_per_gpu, ", ".join(gpus))
+    while found is None:
         time.sleep(POLL_SECONDS)
+        found = _find_free_gpu(gpus, jobs_per_gpu, folder)
+    return found
+
+
+def _find_free_gpu(gpus: list[str], jobs_per_gpu: int, folder: Path) -> tuple[FileLock, str] | None:
+    for slot in range(jobs_per_gpu):
+        for gpu in gpus:
+            lock = FileLock(folder / f"gpu-{gpu}-{slot}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            return lock, gpu
+    return None
