@@ -8,6 +8,7 @@ SHELL := /bin/bash
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1)
 SCALE ?= demo
 DATA_DIR ?=
+BECAUSE ?=
 LOCK := envs/requirements.lock
 
 # The copy of the lock inside .venv says which lock it was made from.
@@ -95,6 +96,22 @@ report: run ## one HTML file to read and to send, after making what is missing: 
 	@snakemake all --report results/$(SCALE)/report.html $(OPTIONS)
 	@echo "report:  results/$(SCALE)/report.html"
 
+# `python -m lossmap.upkeep COMMAND --help` lists more: other folders, settings from files.
+UPKEEP = python -m lossmap.upkeep
+UPKEEP_OPTIONS = --scale $(SCALE) --config $(CONFIG)
+
+.PHONY: audit
+audit: env ## what is stale, missing, orphaned or damaged in results/SCALE, from the artifacts alone
+	@$(UPKEEP) audit $(UPKEEP_OPTIONS)
+
+.PHONY: adopt
+adopt: env ## keep results though code has changed: make adopt SCALE=desk BECAUSE="renamed a variable"
+	@$(UPKEEP) adopt $(UPKEEP_OPTIONS) --because "$(BECAUSE)"
+
+.PHONY: archive
+archive: env ## results, workflow, lock and citation of SCALE as one file: lossmap-SCALE.tar
+	@$(UPKEEP) archive $(UPKEEP_OPTIONS)
+
 .PHONY: estimate
 estimate: env ## time, memory and disk that SCALE will need, e.g. make estimate SCALE=paper
 	@snakemake estimate $(OPTIONS) --quiet all
@@ -133,6 +150,18 @@ test: lint ## lint, then all tests
 .PHONY: bench
 bench: env ## speed against plain PyTorch loops, as ratios
 	@pytest tests/benchmarks -p no:xdist --benchmark-only
+
+# What `make test` does once, many times over.
+KILLS ?= 20
+FUZZ ?= 2000
+
+.PHONY: kills
+kills: env ## SIGKILL jobs and workflows at random moments and compare bytes: make kills KILLS=50
+	@LOSSMAP_KILLS=$(KILLS) OMP_NUM_THREADS=1 pytest -s -p no:xdist --timeout=0 tests/workflow/test_kills.py
+
+.PHONY: fuzz
+fuzz: env ## read artifacts of every stage, damaged at random: make fuzz FUZZ=5000
+	@LOSSMAP_FUZZ=$(FUZZ) pytest -s -p no:xdist --timeout=0 tests/workflow/test_damage.py
 
 .PHONY: format
 format: env ## format the code

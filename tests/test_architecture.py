@@ -121,3 +121,10 @@ def test_every_script_of_a_rule_exists():
         if script != f"{rule}.py" or not (SOURCES / script).exists()
     }
     assert missing == {}
+
+
+def test_nothing_that_is_read_can_run_code():
+    """Checkpoints and artifacts are plain HDF5: no pickle, which `torch.load` may be too."""
+    unsafe = re.compile(r"\bpickle\b|torch\.load\b|joblib|allow_pickle|yaml\.(?:unsafe_)?load_all")
+    found = [path for path in SOURCES.rglob("*.py") if unsafe.search(path.read_text())]
+    assert found == []

@@ -1,0 +1,117 @@
+"""The commands that look after results: ``python -m lossmap.upkeep audit | adopt | archive``."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from lossmap.errors import LossmapError
+from lossmap.figures.movies import choose_movie
+from lossmap.upkeep.adopt import adopt_artifact, adopt_resume_points, split_adoptable
+from lossmap.upkeep.archive import write_archive
+from lossmap.upkeep.audit import Finding, audit
+from lossmap.workflow.codehash import search_folders
+from lossmap.workflow.configuration import load_configuration, read_settings
+from lossmap.workflow.recipes import Recipes
+
+ROOT = Path(__file__).resolve().parents[3]
+LOCKS = Path(".snakemake/locks")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command; return 0 when all is well, 1 when something is wrong, 2 for an error."""
+    asked = _read_words(words)
+    try:
+        given = read_settings(asked.configfile, asked.config) | (
+            {"scale": asked.scale} if asked.scale else {}
+        )
+        config = load_configuration(ROOT / "config", given)
+        results = asked.results or Path("results") / config["scale"]
+        recipes = Recipes(
+            config, ROOT / "workflow_scripts", search_folders(), results, _movie(results)
+        )
+        return asked.command(asked, recipes, given)
+    except LossmapError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _read_words(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m lossmap.upkeep", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, command, text in (
+        ("audit", run_audit, "say what is stale, missing, orphaned or damaged; changes nothing"),
+        ("adopt", run_adopt, "keep artifacts though the code has changed, on your word"),
+        ("archive", run_archive, "write results, workflow, lock and citation as one file"),
+    ):
+        one = commands.add_parser(name, help=text, description=text)
+        one.set_defaults(command=command)
+        one.add_argument("--scale", help="as in config/scales; default: that of the settings")
+        one.add_argument("--results", type=Path, help="the scale's folder; default: results/SCALE")
+        one.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+        one.add_argument("--configfile", nargs="*", default=[], type=Path, metavar="FILE")
+    adopt, archive = commands.choices["adopt"], commands.choices["archive"]
+    adopt.add_argument(
+        "--because", required=True, help="why the change of code cannot have changed any result"
+    )
+    archive.add_argument("--output", type=Path, help="default: lossmap-SCALE.tar")
+    return parser.parse_args(words)
+
+
+def _movie(results: Path) -> str:
+    """Return the suffix of the animations that are there, else of those that would be made here."""
+    found = {path.suffix.removeprefix(".") for path in (results / "animation").glob("*.*")}
+    return next(iter(sorted(found & {"mp4", "gif"})), None) or choose_movie()
+
+
+def run_audit(asked: argparse.Namespace, recipes: Recipes, given: dict) -> int:
+    """Print what is wrong, and a last line that counts it."""
+    found = audit(recipes)
+    _print(found)
+    counts = Counter(finding.kind for finding in found)
+    said = ", ".join(f"{counts[k]} {k}" for k in ("stale", "missing", "orphaned", "damaged"))
+    print(f"{recipes.results}: {said}")
+    return 1 if found else 0
+
+
+def run_adopt(asked: argparse.Namespace, recipes: Recipes, given: dict) -> int:
+    """Stamp anew what nothing but the code has changed of; refuse everything else."""
+    if LOCKS.is_dir() and any(LOCKS.iterdir()):
+        raise LossmapError(
+            f"{LOCKS}: a workflow is running here, or was killed; let it end, "
+            "or run snakemake --unlock"
+        )
+    if not asked.because.strip():
+        raise LossmapError("--because: say why no result can have changed; it is kept with them")
+    adoptable, refused = split_adoptable(audit(recipes))
+    for finding in adoptable:
+        adopt_artifact(finding.path, recipes.code(*finding.target), asked.because)
+    kept = adopt_resume_points(recipes)
+    _print(refused)
+    print(f"adopted {len(adoptable)} artifacts and {len(kept)} resume points")
+    if refused:
+        print(f"refused {len(refused)}: more than their code has changed, or they are damaged")
+    return 1 if refused else 0
+
+
+def run_archive(asked: argparse.Namespace, recipes: Recipes, given: dict) -> int:
+    """Write the archive, unless anything that would go into it is wrong."""
+    wrong = [finding for finding in audit(recipes) if finding.kind != "orphaned"]
+    if wrong:
+        _print(wrong)
+        raise LossmapError(
+            f"{recipes.results}: {len(wrong)} things are wrong; make them anew, then archive"
+        )
+    path = asked.output or Path(f"lossmap-{recipes.config['scale']}.tar")
+    count = write_archive(path, ROOT, recipes, given)
+    print(f"{path}: {count} files, {path.stat().st_size / 1e6:.0f} MB")
+    return 0
+
+
+def _print(found: list[Finding]) -> None:
+    for finding in found:
+        print(f"{finding.kind:<9} {finding.path}: {finding.why}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
