@@ -7,6 +7,7 @@ mark is none of that. What its mark gives away as stale is made again, whatever 
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
@@ -91,4 +92,5 @@ def mend_times(recipes: Recipes, fresh: Iterable[str]) -> None:
         beside = [*recipes.renderings(stage, name), *recipes.records(stage, name)]
         for path in (recipes.path(stage, name), *beside):
             if path.is_file() and path.stat().st_mtime_ns < newest:
-                os.utime(path, ns=(newest, newest))
+                with suppress(OSError):  # on a read-only disk nothing can be made again either
+                    os.utime(path, ns=(newest, newest))
