@@ -249,7 +249,7 @@ def test_nothing_is_left_to_do_on_the_cluster_or_off_it(cluster):
 
 
 def test_cuda_asks_for_a_gpu_that_the_login_node_lacks(cluster):
-    """What SLURM gave is pretended, so training fails; but first it says what it trains on."""
+    """What SLURM gave is pretended, so training fails; before, it says on what it trains."""
     assert cluster.environment()["CUDA_VISIBLE_DEVICES"] == ""
     run = "momentum-seed0"
     given = {"device": "cuda", "cluster": "{partition: main, gpu_partition: gpus}"}
