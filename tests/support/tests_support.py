@@ -38,7 +38,7 @@ class Project:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=800,
+            timeout=1700,
             check=False,
         )
         if check and done.returncode:

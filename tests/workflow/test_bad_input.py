@@ -22,9 +22,14 @@ from lossmap.artifacts.distance import load_distance
 from lossmap.artifacts.embedding import load_embedding
 from lossmap.artifacts.grid import load_grid
 from lossmap.artifacts.projection import load_projection
+from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.seal import seal
+from lossmap.artifacts.store import digest_of, write_attributes
 from lossmap.artifacts.trajectory import load_history
 from lossmap.errors import LossmapError
 from lossmap.workflow.configuration import load_configuration
+from lossmap.workflow.recipes import Recipes
+from lossmap.workflow.specs import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN, FN, PCA = "c10-resnet20", "c10-resnet20-fn-start", "c10-resnet20-pca-last"
@@ -933,7 +938,6 @@ def damaged_artifact(project, stage: str, damage: str) -> Job:
     name, (hurt, message) = f"{stage}-{damage}", DAMAGES[damage]
     path = project.path(stage, name)
     shutil.copy2(project.path(stage, HEALTHY[stage]), path)
-    hurt(path)
     figure = f"bad_{stage}_{damage}".replace("-", "_")
     drawn = {"draw": "contour", "grid": PCA}
     if stage == "trajectory":
@@ -954,7 +958,27 @@ def damaged_artifact(project, stage: str, damage: str) -> Job:
             given |= {"grids": {name: {"basis": name}}}
             drawn = {"draw": "contour", "grid": name, "marks": ["converged"]}
         given |= {"figures": {figure: {"columns": 1, "panels": [drawn]}}}
+    pass_for_made(project, given, stage, name)
+    if stage == "basis":
+        pass_for_made(project, given, "grid", name)
+    hurt(path)
     return Job(target, (f"{stage}/{name}.h5: ", message, "run again"), given)
+
+
+def pass_for_made(project, given: dict, stage: str, name: str) -> None:
+    """Stamp a copy of an artifact as what its name asks for: else it would be made again."""
+    config = load_configuration(project.folder / "config", {"scale": "tiny"} | given)
+    scripts = project.folder / "workflow_scripts"
+    recipes = Recipes(config, scripts, [scripts], project.folder / "results" / "tiny")
+    inputs = {
+        source: digest_of(recipes.path(*source.split("/", 1)))
+        for source in sources(config, stage, name)
+    }
+    made = Provenance(recipes.spec(stage, name), recipes.code(stage, name), inputs)
+    path = recipes.path(stage, name)
+    with h5py.File(path, "r+") as file:
+        content = write_attributes(file, file.attrs["kind"], file.attrs["format_version"], made)
+    seal(path, made.mark(content))
 
 
 def damaged_cloud(project, stage: str, damage: str) -> Job:
@@ -969,6 +993,7 @@ def damaged_cloud(project, stage: str, damage: str) -> Job:
         return Job(f"embedding/{name}-pca", says, given, name)
     path, figure = project.path("embedding", f"{name}-pca"), f"bad_embedding_{damage}"
     shutil.copy2(project.path("embedding", "bush-pca"), path)
+    pass_for_made(project, given, "embedding", f"{name}-pca")
     hurt(path)
     drawn = {"draw": "embedding", "embedding": f"{name}-pca", "colour": "trajectory"}
     return Job(f"figure/{figure}", says, given | panel_of(figure, **drawn))
