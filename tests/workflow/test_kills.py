@@ -55,7 +55,7 @@ def test_jobs_killed_at_random_moments_end_in_the_same_bytes(project, undisturbe
 def test_workflow_killed_at_random_moments_ends_in_the_same_bytes(project, undisturbed, seed):
     """In turn the main process alone, which leaves orphans, and all of it, as in a power cut."""
     chance = random.Random(seed)
-    for turn in range(4):
+    for turn in range(3):
         main = start_snakemake(project)
         time.sleep(chance.uniform(2.0, 8.0))
         if turn % 2:
