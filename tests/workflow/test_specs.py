@@ -8,19 +8,13 @@ import pytest
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.workflow.configuration import embedding_names, jump_names, load_configuration
 from lossmap.workflow.specs import (
-    animation_spec,
-    basis_spec,
-    claims_spec,
     dataset_spec,
     distance_spec,
     embedding_packs,
-    embedding_spec,
     factory_of,
     figure_spec,
-    grid_spec,
     jump_packs,
     jumps_spec,
-    projection_spec,
     run_of,
     sources,
     spec_of,
@@ -30,20 +24,6 @@ from lossmap.workflow.specs import (
 from lossmap.workflow.targets import all_targets, closure, named_targets
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-MAKERS = {
-    "dataset": dataset_spec,
-    "trajectory": trajectory_spec,
-    "basis": basis_spec,
-    "grid": grid_spec,
-    "projection": projection_spec,
-    "jumps": jumps_spec,
-    "distance": distance_spec,
-    "embedding": embedding_spec,
-    "figure": figure_spec,
-    "animation": animation_spec,
-    "table": table_spec,
-    "claims": claims_spec,
-}
 SCALES = ("demo", "desk", "paper")
 
 
