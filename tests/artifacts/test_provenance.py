@@ -68,6 +68,13 @@ def test_an_orphan_of_earlier_settings_does_not_replace_what_was_made(path):
     assert left(path) == ["a.h5"]
 
 
+def test_what_is_saved_outside_of_a_job_leaves_announcements_alone(path):
+    job = begin(NEW, path)
+    save(path, OLD, 1)
+    save(path, job, 2)
+    assert value_of(path) == 2
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_of_two_equal_jobs_both_end_well_in_either_order(path, first):
     jobs = [begin(OLD, path), begin(OLD, path)]

@@ -81,9 +81,11 @@ def check_latest(path: str | Path, provenance: Provenance) -> None:
         )
 
 
-def withdraw(path: str | Path) -> None:
-    """Remove the announcement of a finished artifact."""
-    _announcement(Path(path)).unlink(missing_ok=True)
+def withdraw(path: str | Path, provenance: Provenance) -> None:
+    """Remove a job's own announcement of a finished artifact, never that of another job."""
+    announced = _announcement(Path(path))
+    if provenance.job and announced.is_file() and announced.read_text() == provenance.job:
+        announced.unlink(missing_ok=True)
 
 
 def resume_folder(artifact: str | Path, provenance: Provenance) -> Path:

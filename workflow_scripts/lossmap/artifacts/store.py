@@ -157,7 +157,7 @@ def save_artifact(
         finally:
             if temporary and os.path.exists(temporary):
                 os.unlink(temporary)
-    withdraw(path)
+    withdraw(path, provenance)
 
 
 def is_made(path: str | Path, provenance: Provenance) -> bool:

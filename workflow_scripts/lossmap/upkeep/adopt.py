@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -59,7 +60,7 @@ def adopt_artifact(path: Path, code: str, because: str) -> None:
                 file.attrs["adopted"] = canonical_json([*earlier, entry])
                 file.attrs["code"] = code
                 content = str(file.attrs["digest"])
-            seal(temporary, type(before)(before.spec, code, before.inputs).mark(content))
+            seal(temporary, replace(before, code=code).mark(content))
             shutil.copystat(path, temporary)
             sync(temporary)
             os.replace(temporary, path)
