@@ -15,8 +15,8 @@ from tests_support import Project
 
 SCRIPT = re.compile(r"/\.snakemake/scripts/\w+\.(\w+)\.py$")
 POLL_SECONDS = 0.02
-START_SECONDS = 0.3
-"""Every job lives longer: one of each stage is killed for certain, before it has computed."""
+START_SECONDS = 0.1
+"""Nearly every job lives longer: the first that is seen of each stage is killed this early."""
 
 
 def jobs_of(project: Project) -> dict[int, str]:

@@ -5,9 +5,11 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 
 import pytest
 from killing import Killer, jobs_of, kill, start_snakemake, wait_for_end, wait_for_job
@@ -20,6 +22,8 @@ BUDGET = {
     **{"dataset": 1, "trajectory": 4, "basis": 1, "grid": 2, "jumps": 3, "distance": 2},
     **{"embedding": 1, "figure": 1},
 }
+TURNS = 5
+"""A short job on a busy machine can end before it is seen; its stage is then made once more."""
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +47,17 @@ def check_whole(project, undisturbed):
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_jobs_killed_at_random_moments_end_in_the_same_bytes(project, undisturbed, seed):
-    with Killer(project, BUDGET, longest=2.0, seed=seed) as killer:
-        project.snakemake("--retries", "60")
-    print(f"killed: {dict(killer.killed)}")
-    assert killer.killed.keys() == BUDGET.keys()
+    killed: Counter[str] = Counter()
+    for turn in range(TURNS):
+        with Killer(project, BUDGET, longest=2.0, seed=seed + turn) as killer:
+            project.snakemake("--retries", "60")
+        killed += killer.killed
+        for stage in BUDGET.keys() - killed:  # its job ended before it was seen
+            shutil.rmtree(project.folder / "results/tiny" / stage)
+        if killed.keys() == BUDGET.keys():
+            break
+    print(f"killed: {dict(killed)}")
+    assert killed.keys() == BUDGET.keys()
     check_whole(project, undisturbed)
     assert project.planned() == []
 
