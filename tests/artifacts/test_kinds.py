@@ -60,7 +60,9 @@ def make_dataset():
 def make_grid():
     loss = random(5, 3)
     loss[0, 0], loss[4, 2] = np.inf, np.nan
-    return Grid(np.linspace(-1, 1, 5), np.linspace(-1, 1, 3), loss, random(5, 3))
+    checked = np.array([[0, 0], [2, 1]])
+    axes = np.linspace(-1, 1, 5), np.linspace(-1, 1, 3)
+    return Grid(*axes, loss, random(5, 3), checked, random(2), np.float64(0.01))
 
 
 def make_projection():

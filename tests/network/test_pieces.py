@@ -121,7 +121,7 @@ def test_what_fits_is_remembered_and_said_once(make_surface, log, caplog, bn_sta
     theta = made.network.theta.clone()
     with (
         caplog.at_level(logging.INFO, "lossmap"),
-        memory_for(3, made.network.module.stage2) as refused,
+        memory_for(3, made.network.module.pool) as refused,
     ):
         first = made.evaluate(theta)
         tries = len(refused)
@@ -136,8 +136,9 @@ def test_memory_that_is_full_midway_leaves_nothing_behind(make_surface, bn_stati
     """The first layers of a failed attempt have updated their running statistics already."""
     whole, short = (make_surface(bn_statistics) for _ in range(2))
     theta = whole.network.theta.clone()
-    with memory_for(5, short.network.module.stage3):
+    with memory_for(5, short.network.module.stage3[0].residual[2]) as refused:
         short.evaluate(theta)
+    assert refused
     for batch_norm in (m for m in short.network.module.modules() if isinstance(m, nn.BatchNorm2d)):
         assert "forward" not in vars(batch_norm)
         assert batch_norm.momentum == 0.1

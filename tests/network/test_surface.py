@@ -16,6 +16,7 @@ from lossmap.errors import LossmapError
 from lossmap.geometry.plane import fit_basis
 from lossmap.network.factory import build_network
 from lossmap.network.images import choose_balanced
+from lossmap.network.normalisation import normalise_few_channels
 from lossmap.network.surface import (
     Surface,
     evaluate_grid,
@@ -56,7 +57,9 @@ def make_basis(trajectory, run):
 @pytest.fixture
 def make_surface(trajectory, dataset):
     def make(basis: Basis, bn_statistics: str, **changes) -> Surface:
+        precision = changes.pop("precision", "float32")
         spec = {"evaluation": EVALUATION | changes, "bn_statistics": bn_statistics}
+        spec["precision"] = precision
         return open_surface(trajectory, dataset, basis, spec, "cpu")
 
     return make
@@ -329,3 +332,39 @@ def test_recalibration_draws_nothing(tmp_path, dataset, monkeypatch):
     surface = Surface(dataset, network, EVALUATION, "recalibrate", "cpu")
     theta = surface.network.theta.clone()
     assert surface.evaluate(theta) == surface.evaluate(theta)
+
+
+@pytest.mark.parametrize("bn_statistics", STATISTICS)
+def test_grid_in_bfloat16_is_near_and_says_how_near(make_surface, make_basis, log, bn_statistics):
+    basis = make_basis()
+    exact = evaluate_grid(make_surface(basis, bn_statistics), basis, 3, 0.1, log)
+    surface = make_surface(basis, bn_statistics, precision="bf16")
+    found = evaluate_grid(surface, basis, 3, 0.1, log, {"points": 9, "bound": 0.05})
+    np.testing.assert_array_equal(found.checked_loss, exact.loss.ravel())
+    assert 0 < found.deviation < 0.05
+    largest = np.abs(found.loss / exact.loss - 1).max()
+    assert found.deviation == pytest.approx(largest, rel=1e-9)
+
+
+def test_grid_in_float32_is_not_checked(make_surface, make_basis, log):
+    basis = make_basis()
+    found = evaluate_grid(make_surface(basis, "batch"), basis, 3, 0.1, log)
+    assert found.checked is found.checked_loss is found.deviation is None
+
+
+def test_grid_too_far_from_float32_is_refused(make_surface, make_basis, log):
+    basis = make_basis()
+    surface = make_surface(basis, "batch", precision="bf16")
+    with pytest.raises(LossmapError, match=r"bf16.bound = 1e-09; set precision: float32"):
+        evaluate_grid(surface, basis, 3, 0.1, log, {"points": 9, "bound": 1e-9})
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_few_channels_are_normalised_alike_in_both_precisions(precision):
+    """Sums in bfloat16 would be off by whole percents."""
+    norm = nn.BatchNorm2d(4)
+    images = 3.0 + torch.randn(40, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
+    found = normalise_few_channels(norm, images.to(dtype)).double()
+    expected = norm(images.to(dtype).float()).double()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

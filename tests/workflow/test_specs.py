@@ -137,6 +137,14 @@ def test_a_value_given_as_its_default_changes_nothing():
     assert changed(grids={"c10-resnet20-pca-last": same}) == set()
 
 
+def test_precision_of_a_grid_is_its_own_and_how_it_is_checked_matters_to_bf16_alone():
+    bf16 = {"c10-resnet20-pca-last": {"precision": "bf16"}}
+    assert changed(grids=bf16) == {"grid/c10-resnet20-pca-last"}
+    assert changed(bf16={"bound": 0.5}) == set()
+    spec = spec_of(load(precision="bf16"), "grid", "c10-resnet20-pca-last")
+    assert (spec["precision"], spec["bf16"]) == ("bf16", {"points": 9, "bound": 0.02})
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_source_is_an_artifact_of_the_registry(scale):
     config = load(scale=scale)

@@ -42,7 +42,8 @@ def normalise_few_channels(norm: nn.BatchNorm2d, images: torch.Tensor) -> torch.
     are folded out of the row sums afterwards.
     """
     count, channels, height, width = images.shape
-    rows = images.permute(0, 2, 3, 1).reshape(count * height, width * channels)
+    wide = images.to(torch.promote_types(images.dtype, torch.float32))  # bfloat16 does not sum
+    rows = wide.permute(0, 2, 3, 1).reshape(count * height, width * channels)
     pixels = count * height * width
     mean = rows.sum(0).view(width, channels).sum(0) / pixels
     centred = rows - mean.repeat(width)

@@ -156,7 +156,8 @@ class _Calls:
             self._norm = norm
             self._parts.append(_measure(images))
             raise _Reached
-        mean, variance = (values.to(images.dtype) for values in self.known[self._next])
+        wide = torch.promote_types(images.dtype, torch.float32)  # as the weights under autocast
+        mean, variance = (values.to(wide) for values in self.known[self._next])
         self._next += 1
         return functional.batch_norm(
             images, mean, variance, norm.weight, norm.bias, training=False, eps=norm.eps
@@ -174,7 +175,8 @@ class _Calls:
 def _measure(images: torch.Tensor) -> tuple[int, torch.Tensor, torch.Tensor]:
     """Return values per channel, and mean and variance (channels,) in float64."""
     others = [axis for axis in range(images.dim()) if axis != 1]
-    variance, mean = torch.var_mean(images, others, correction=0)
+    wide = images.to(torch.promote_types(images.dtype, torch.float32))
+    variance, mean = torch.var_mean(wide, others, correction=0)
     return images.numel() // images.shape[1], mean.double(), variance.double()
 
 

@@ -27,10 +27,15 @@ from lossmap.geometry.fitting import (
     reconstruct,
 )
 from lossmap.logs import format_seconds
+from lossmap.network.folding import fold_batch_norms
 from lossmap.network.images import choose_balanced, move_images
 from lossmap.network.memory import explain_memory
 from lossmap.network.parameters import create_network, describe_network
 from lossmap.network.pieces import Pieces
+from lossmap.network.precision import check_precision
+
+CPU_BATCH = 100
+"""Images at a time on a CPU where batches do not matter: what a layer makes stays in the cache."""
 
 
 class Surface:
@@ -45,21 +50,36 @@ class Surface:
         on θ and the data alone; ``centre`` by given running statistics; ``recalibrate`` by
         statistics re-estimated over the subset at each θ
     device : ``cpu`` or ``cuda``
+    precision : ``float32``, or ``bf16`` for convolutions and linear layers in bfloat16
+
+    Attributes
+    ----------
+    precision : may be changed between evaluations
     """
 
     def __init__(
-        self, dataset: Dataset, network: dict, evaluation: dict, bn_statistics: str, device: str
+        self,
+        dataset: Dataset,
+        network: dict,
+        evaluation: dict,
+        bn_statistics: str,
+        device: str,
+        precision: str = "float32",
     ):
-        self.bn_statistics = bn_statistics
-        self.pieces = Pieces(evaluation["batch"])
+        self.bn_statistics, self.precision = bn_statistics, precision
+        batch = evaluation["batch"]
+        if bn_statistics == "centre" and device == "cpu":
+            batch = min(batch, CPU_BATCH)
+        self.pieces = Pieces(batch)
         rows = choose_balanced(dataset.train_labels, evaluation["images"], evaluation["seed"])
         self.count = len(rows)
         with explain_memory("evaluation, before it began: images and network"):
             self.network = create_network(network, device)
             self.network.module.eval()
             images = move_images(dataset, "train", device)
-            chosen = torch.from_numpy(rows).to(device).split(evaluation["batch"])
+            chosen = torch.from_numpy(rows).to(device).split(batch)
             self.batches = [(images.normalise(images.pixels[r]), images.labels[r]) for r in chosen]
+            self.folded = fold_batch_norms(self.network.module, self.batches[0][0])
 
     def set_buffers(self, buffers: np.ndarray) -> None:
         """Use these running statistics, float32 (buffer_elements,), under ``centre``."""
@@ -76,23 +96,29 @@ class Surface:
         LossmapError
             There is no memory for a single image.
         """
-        with explain_memory("evaluation"):
+        with explain_memory("evaluation"), self._arithmetic():
             self.network.theta.copy_(theta)
             return self.pieces.fit(self._evaluate)
+
+    def _arithmetic(self) -> torch.autocast:
+        """Let torch choose the operations that lose little in bfloat16, for ``bf16``."""
+        device, bf16 = self.network.theta.device.type, self.precision == "bf16"
+        # Weights are cast once per pass: the cache would keep those of the pass before.
+        return torch.autocast(device, torch.bfloat16, enabled=bf16, cache_enabled=False)
 
     def _evaluate(self) -> tuple[float, float]:
         if self.bn_statistics == "batch":
             with self.network.batch_statistics():
-                return self._measure()
+                return self._measure(self.network.module)
         if self.bn_statistics == "recalibrate":
             self._recalibrate()
-        return self._measure()
+        return self._measure(self.folded)
 
-    def _measure(self) -> tuple[float, float]:
+    def _measure(self, module: torch.nn.Module) -> tuple[float, float]:
         total = torch.zeros((), dtype=torch.float64, device=self.network.theta.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.network.theta.device)
         for inputs, labels in self.batches:
-            logits = self.pieces.forward(self.network.module, inputs)
+            logits = self.pieces.forward(module, inputs)
             total += cross_entropy(logits, labels, reduction="none").double().sum()
             correct += (logits.argmax(1) == labels).sum()
         loss = float(total) / self.count
@@ -129,7 +155,7 @@ def open_surface(
     trajectory : the run's artifact: says which network it is and holds the running statistics
     dataset : what the run was trained on
     basis : whose centre's running statistics are used where ``bn_statistics`` is ``centre``
-    spec : ``evaluation`` and ``bn_statistics``
+    spec : ``evaluation``, ``bn_statistics`` and, other than float32, ``precision``
     device : ``cpu`` or ``cuda``
 
     Raises
@@ -140,7 +166,10 @@ def open_surface(
     """
     check_statistics(spec["bn_statistics"], basis.centre_epoch, str(trajectory))
     network = describe_network(read_provenance(trajectory).parameters()["network"], dataset)
-    surface = Surface(dataset, network, spec["evaluation"], spec["bn_statistics"], device)
+    precision = spec.get("precision", "float32")
+    surface = Surface(
+        dataset, network, spec["evaluation"], spec["bn_statistics"], device, precision
+    )
     expected = surface.network.layout.size
     if basis.centre.size != expected:
         raise LossmapError(
@@ -175,7 +204,12 @@ def spread_positions(resolution: int, extent: float) -> np.ndarray:
 
 
 def evaluate_grid(
-    surface: Surface, basis: Basis, resolution: int, extent: float, log: Logger
+    surface: Surface,
+    basis: Basis,
+    resolution: int,
+    extent: float,
+    log: Logger,
+    check: dict | None = None,
 ) -> Grid:
     """Evaluate the landscape at centre + α d_0 + β d_1 (ding2023 §3.1).
 
@@ -186,11 +220,18 @@ def evaluate_grid(
     resolution : number of values of α and of β, odd, so that the centre is a grid point
     extent : α and β run from −extent to extent
     log : receives a line per row
+    check : of a surface in bfloat16: ``points`` to evaluate in float32 as well, and ``bound``, the
+        largest deviation of their losses
 
     Returns
     -------
     Grid
         ``loss[i, j]`` at alphas[i], betas[j]; the point (0, 0) is the plain loss at the centre.
+
+    Raises
+    ------
+    LossmapError
+        bfloat16 deviates by more than the bound, or memory is short as in `Surface.evaluate`.
     """
     centre = surface.to_device(basis.centre)
     first, second = surface.to_device(basis.scaled_directions())
@@ -202,7 +243,20 @@ def evaluate_grid(
         for j, beta in enumerate(betas):
             loss[i, j], accuracy[i, j] = surface.evaluate(row + float(beta) * second)
         advance()
-    return Grid(alphas, betas, loss, accuracy)
+    grid = Grid(alphas, betas, loss, accuracy)
+    if check is None:
+        return grid
+
+    def evaluate(i: int, j: int) -> float:
+        theta = centre + float(alphas[i]) * first + float(betas[j]) * second
+        return surface.evaluate(theta)[0]
+
+    surface.precision = "float32"
+    found = check_precision(grid, evaluate, check)
+    log.info(
+        "bf16: off by %.2g of the loss at most, at %d points", found.deviation, check["points"]
+    )
+    return found
 
 
 def project_trajectory(

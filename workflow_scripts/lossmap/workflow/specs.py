@@ -207,7 +207,15 @@ def grid_spec(config: dict, name: str) -> dict:
         "extent": float(entry.get("extent", config["grid"]["extent"])),
         "bn_statistics": statistics_of(config, entry),
         "evaluation": config["evaluation"],
+        **_precision_spec(config, entry),
     }
+
+
+def _precision_spec(config: dict, entry: dict) -> dict:
+    """Return nothing for float32, so that how bfloat16 is checked matters to nothing else."""
+    if entry.get("precision", config["precision"]) == "float32":
+        return {}
+    return {"precision": "bf16", "bf16": config["bf16"]}
 
 
 def projection_spec(config: dict, name: str) -> dict:

@@ -1,0 +1,111 @@
+"""A folded network is the network itself, in fewer layers; what cannot be folded is left alone."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from lossmap.network.factory import build_network
+from lossmap.network.folding import FoldedConv, fold_batch_norms
+
+MODELS = "lossmap.network.models"
+NETWORKS = ("resnet:resnet20", "vgg:vgg11", "googlenet:googlenet", "wide_resnet:wide_resnet10_2")
+
+
+def randomise(network: nn.Module) -> nn.Module:
+    """Give statistics, scales and shifts that any mistake would show."""
+    generator = torch.Generator().manual_seed(3)
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+        for values in (norm.running_mean, norm.bias.data):
+            values.normal_(generator=generator)
+        for values in (norm.running_var, norm.weight.data):
+            values.uniform_(0.5, 1.5, generator=generator)
+    return network.double().eval()
+
+
+def count(network: nn.Module, kind: type) -> int:
+    calls = [node.target for node in network.graph.nodes if node.op == "call_module"]
+    return sum(isinstance(network.get_submodule(target), kind) for target in calls)
+
+
+@pytest.fixture
+def images():
+    return torch.randn(
+        4, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_folded_network_computes_the_same(name, images):
+    network = randomise(
+        build_network(f"{MODELS}.{name}", classes=10, channels=3, width=0.125, seed=0)
+    )
+    folded = fold_batch_norms(network, images)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), network(images), rtol=1e-12, atol=1e-12)
+    left = count(folded, nn.BatchNorm2d)
+    total = sum(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    assert (count(folded, FoldedConv), left) == (total - left, left)
+    assert left == (3 if "wide" in name else 0)  # before a convolution, not after one
+
+
+def test_later_parameters_and_statistics_are_followed(images):
+    network = nn.Sequential(nn.Conv2d(3, 5, 3, bias=False), nn.BatchNorm2d(5)).eval()
+    folded = fold_batch_norms(network, images.float())
+    randomise(network)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), network(images), rtol=1e-12, atol=1e-12)
+
+
+class Branching(nn.Module):
+    """Its way depends on the values."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)
+
+    def forward(self, x):
+        return self.norm(self.conv(x)) if x.mean() > 0 else x
+
+
+class Counting(nn.Module):
+    """Tracing freezes what it counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.calls = nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.norm(self.conv(x)) * self.calls
+
+
+@pytest.mark.parametrize("make", [Branching, Counting])
+def test_network_that_cannot_be_traced_is_left_alone(make, images):
+    network = make().double().eval()
+    assert fold_batch_norms(network, images) is network
+
+
+class Sharing(nn.Module):
+    """What the convolution makes is used beside its batch norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)
+
+    def forward(self, x):
+        made = self.conv(x)
+        return self.norm(made) + made
+
+
+@pytest.mark.parametrize(
+    "network",
+    [Sharing(), nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5, track_running_stats=False))],
+)
+def test_batch_norm_that_cannot_be_folded_is_kept(network, images):
+    network = copy.deepcopy(network).double().eval()
+    folded = fold_batch_norms(network, images)
+    assert count(folded, nn.BatchNorm2d) == 1
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), network(images))
