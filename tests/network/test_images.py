@@ -46,6 +46,16 @@ def test_batches_equal_padding_slicing_and_flipping_each_image(images, dataset):
         assert labels[position] == dataset.train_labels[image]
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"rotation": 45}, {"color_jitter": [0.4, 0.4, 0.4, 0.1]}], ids=str
+)
+def test_batches_lie_channels_last_whatever_was_done_to_them(images, changes):
+    """Convolutions on CPUs take up to twice as long otherwise."""
+    plan = draw_epoch(images, 4, 1, AUGMENTATION | changes)
+    inputs, _ = take_batch(images, plan, slice(0, 7))
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_draws_take_every_value(images):
     plans = [draw_epoch(images, 0, epoch, AUGMENTATION) for epoch in range(10)]
     for name in ("rows", "columns"):
