@@ -13,7 +13,7 @@ rule estimate:
         device=config["device"],
         jobs_per_gpu=config["jobs_per_gpu"],
     params:
-        spec=canonical_json(estimate_spec(config)),
+        spec=lambda wildcards: canonical_json(estimate_spec(config)),
         code=hash_code(ROOT / "workflow_scripts/estimate.py", (), SEARCH),
     script:
         "../workflow_scripts/estimate.py"

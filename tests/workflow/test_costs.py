@@ -9,6 +9,7 @@ from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.costs import (
     cloud_size,
     image_counts,
+    job_seconds,
     measure_cost,
     network_size,
     time_limit,
@@ -127,13 +128,47 @@ def test_every_job_gets_memory_and_time(scale):
         assert cost.memory_mb >= 300, "the inner Snakemakes of a SLURM job take 100 MB"
         assert cost.macs >= 0
         assert cost.disk_mb > 0
-        assert 0 < limits[0] <= limits[1]
+        assert min(limits) > 0
 
 
 def test_large_jobs_get_more_time_on_a_cpu():
     config = load()
     for stage, name in (("trajectory", RUN), ("grid", PLANE), ("projection", PROJECTION)):
         assert time_limit(config, stage, [name], False) > time_limit(config, stage, [name], True)
+
+
+@pytest.mark.parametrize("stage", ["grid", "projection"])
+def test_a_landscape_costs_its_images(stage):
+    name = {"grid": PLANE, "projection": PROJECTION}[stage]
+    few, many = (measure_cost(load(evaluation={"images": n}), stage, name) for n in (1000, 3000))
+    assert (many.macs, many.calls) == (3 * few.macs, 3 * few.calls)
+
+
+def test_distances_cost_the_square_of_the_rows_times_the_parameters():
+    half, full = (measure_cost(wide(w), "distance", CLOUD).macs for w in (0.5, 1.0))
+    assert full / half == pytest.approx(4, rel=1e-5)
+    short, long = (load(jumps={"epochs": e}) for e in (24, 49))
+    rows = [cloud_size(config, CLOUD)[0] for config in (short, long)]
+    costs = [measure_cost(config, "distance", CLOUD).macs for config in (short, long)]
+    assert costs[1] / costs[0] == pytest.approx((rows[1] / rows[0]) ** 2)
+
+
+def test_small_networks_take_a_gpu_the_time_to_launch_them():
+    """One pass of 250 images through ResNet20 is 2 ms of computing at 10 TFLOP/s."""
+    config = load(evaluation={"images": 5000, "batch": 250})
+    seconds = job_seconds(config, "grid", [PLANE], gpu=True)
+    assert seconds == pytest.approx(5 + 51**2 * 20 * 0.003)
+    slower = load(resources={"gpu_gflops": 1000})
+    flop = 2 * 51**2 * 5000 * 40551040
+    assert job_seconds(slower, "grid", [PLANE], gpu=True) == pytest.approx(5 + flop / 1e12)
+
+
+def test_embedding_grows_with_the_cube_of_its_points():
+    few, many = (load(jumps={"epochs": e}) for e in (24, 49))
+    rows = [cloud_size(config, CLOUD)[0] for config in (few, many)]
+    name = "c10-good-phate-cosine"
+    seconds = [measure_cost(config, "embedding", name).seconds for config in (few, many)]
+    assert seconds[1] / seconds[0] == pytest.approx((rows[1] / rows[0]) ** 3)
 
 
 def test_threads_shorten_the_limit():

@@ -7,6 +7,7 @@ import pytest
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.costs import measure_cost
 from lossmap.workflow.estimate import STAGES, describe_estimate, estimate_spec
+from lossmap.workflow.schedule import collect_jobs
 
 CONFIG = Path(__file__).parents[2] / "config"
 RATES = {"training": 2e12, "evaluation": 1e12}
@@ -42,7 +43,21 @@ def test_hours_are_operations_over_the_measured_rate(paper):
     row = next(line for line in lines if line.startswith("grid")).split()
     flop = spec["stages"]["grid"]["flop"]
     assert float(row[3]) == pytest.approx(flop / RATES["evaluation"] / 3600, abs=0.006)
-    assert float(row[4]) == pytest.approx(flop / (1e9 * spec["gpu_gflops"]) / 3600, abs=0.006)
+    seconds = [job.seconds for key, job in collect_jobs(paper).items() if key[:5] == "grid/"]
+    assert float(row[4]) == pytest.approx(sum(seconds) / 3600, abs=0.006)
+
+
+def test_walls_are_between_the_longest_chain_and_one_gpu(paper):
+    spec = estimate_spec(paper)
+    assert spec["chain_seconds"] <= spec["wall_seconds"][16] < spec["wall_seconds"][1]
+    said = describe_estimate(spec, RATES, "cpu", 1)
+    assert f"16 GPUs: {spec['wall_seconds'][16] / 3600:.1f} hours" in said
+    assert "trajectory/c100-googlenet > basis/" in said
+
+
+def test_other_numbers_of_gpus_can_be_asked_for():
+    config = load_configuration(CONFIG, {"scale": "paper", "resources": {"gpus": 4}})
+    assert list(estimate_spec(config)["wall_seconds"]) == [1, 4]
 
 
 def test_it_calls_itself_an_estimate_and_names_every_stage_in_order(paper):

@@ -6,6 +6,7 @@ those of the full-width network in the configuration, scaled by the square of th
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 
 from lossmap.workflow.configuration import (
     cloud_kind,
@@ -28,6 +29,16 @@ TRAINING_PASSES = 3
 """A training step costs about three forward passes: forward, and twice as much backward."""
 MARGIN = 4
 """Time limits are this many times the estimate."""
+NETWORK_STAGES = ("trajectory", "jumps", "grid", "projection")
+"""What computes with a network, on a GPU where there is one."""
+START_SECONDS = 5.0
+"""Of every job: Python, its libraries, reading what it needs."""
+DRAWING_SECONDS = 5.0
+MEASURED_IMAGES = 500
+"""Images in one pass when a snapshot is measured."""
+EMBEDDING_SECONDS = 1e-9
+"""Times the cube of the number of points: PHATE without landmarks took 1.5 s for 1,020 points and
+24 s for 3,000 on one core, beside which t-SNE and UMAP are short."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +50,15 @@ class Cost:
     macs : multiply-adds
     memory_mb : peak resident memory
     disk_mb : size of the artifact
+    calls : passes of a batch through the network; a training step counts as `TRAINING_PASSES`
+    seconds : what is neither of these, on one core
     """
 
     macs: float
     memory_mb: int
     disk_mb: float
+    calls: float = 0.0
+    seconds: float = 0.0
 
 
 def network_size(config: dict, run: str) -> tuple[int, float]:
@@ -72,10 +87,12 @@ def measure_cost(config: dict, stage: str, name: str) -> Cost:
     if stage == "distance":
         return _distance_cost(config, name)
     if stage == "embedding":
-        matrix_mb = 8 * cloud_size(config, embedding_names(config)[name][0])[0] ** 2 / 2**20
-        return Cost(0.0, int(BASE_MB + EMBEDDING_MB + 12 * matrix_mb), 1.0 + matrix_mb)
+        rows = cloud_size(config, embedding_names(config)[name][0])[0]
+        matrix_mb, seconds = 8 * rows**2 / 2**20, EMBEDDING_SECONDS * rows**3
+        memory = int(BASE_MB + EMBEDDING_MB + 12 * matrix_mb)
+        return Cost(0.0, memory, 1.0 + matrix_mb, seconds=seconds)
     if stage not in ("trajectory", "basis", "grid", "projection"):
-        return Cost(0.0, BASE_MB, 1.0)
+        return Cost(0.0, BASE_MB, 1.0, seconds=DRAWING_SECONDS)
     return _network_cost(config, stage, name)
 
 
@@ -88,9 +105,17 @@ def _jumps_cost(config: dict, name: str) -> Cost:
     measured = (epochs + 1) * (test + metrics_of(config, run)["images"])
     single = _network_cost(config, "trajectory", run)
     disk = steps * (epochs + 1) * 4 * parameters / 2**20
+    batch = run_recipe(config, run)["batch_size"]
     return Cost(
-        steps * (epochs * train * TRAINING_PASSES + measured) * macs, single.memory_mb, disk
+        steps * (epochs * train * TRAINING_PASSES + measured) * macs,
+        single.memory_mb,
+        disk,
+        steps * _training_calls(epochs, train, batch, measured),
     )
+
+
+def _training_calls(epochs: int, images: int, batch: int, measured: float) -> float:
+    return TRAINING_PASSES * epochs * ceil(images / batch) + measured / MEASURED_IMAGES
 
 
 def cloud_size(config: dict, name: str) -> tuple[int, int]:
@@ -124,10 +149,11 @@ def _network_cost(config: dict, stage: str, name: str) -> Cost:
     theta_mb, images_mb = 4 * parameters / 2**20, 4 * 3072 * (train + test) / 2**20
     batch_mb = 64 * macs / 1e6 * recipe["batch_size"] / 1000
     if stage == "trajectory":
-        images = recipe["epochs"] * train * TRAINING_PASSES
-        images += snapshots * (test + metrics_of(config, run)["images"])
+        measured = snapshots * (test + metrics_of(config, run)["images"])
+        images = recipe["epochs"] * train * TRAINING_PASSES + measured
+        calls = _training_calls(recipe["epochs"], train, recipe["batch_size"], measured)
         memory = BASE_MB + TORCH_MB + 6 * theta_mb + images_mb + batch_mb
-        return Cost(images * macs, int(memory), snapshots * theta_mb)
+        return Cost(images * macs, int(memory), snapshots * theta_mb, calls)
     if stage == "basis":
         axes = 2 * len(config["bases"][name].get("seeds", [0]))
         block_mb = 3 * 8 * 65536 * snapshots / 2**20
@@ -135,7 +161,8 @@ def _network_cost(config: dict, stage: str, name: str) -> Cost:
         return Cost(2.0 * snapshots**2 * parameters, int(memory), (axes + 1) * theta_mb)
     points = _evaluated_points(config, stage, name, snapshots)
     memory = BASE_MB + TORCH_MB + 12 * theta_mb + images_mb + batch_mb / 4
-    return Cost(points * config["evaluation"]["images"] * macs, int(memory), 1.0)
+    images, batch = config["evaluation"]["images"], config["evaluation"]["batch"]
+    return Cost(points * images * macs, int(memory), 1.0, points * ceil(images / batch))
 
 
 def _evaluated_points(config: dict, stage: str, name: str, snapshots: int) -> int:
@@ -147,9 +174,21 @@ def _evaluated_points(config: dict, stage: str, name: str, snapshots: int) -> in
     return passes * snapshots * (1 + 2 * planes)
 
 
+def job_seconds(config: dict, stage: str, names: Iterable[str], gpu: bool) -> float:
+    """Return how long a job takes that makes some artifacts, by the rates of the configuration.
+
+    A pass through a small network takes a GPU no less time than launching its operations does.
+    """
+    costs = [measure_cost(config, stage, name) for name in names]
+    flop, calls = 2 * sum(cost.macs for cost in costs), sum(cost.calls for cost in costs)
+    rates = config["resources"]
+    if gpu and stage in NETWORK_STAGES:
+        computing = max(flop / (1e9 * rates["gpu_gflops"]), calls * rates["gpu_call_ms"] / 1e3)
+    else:
+        computing = flop / (1e9 * rates["gflops"] * rates["threads"].get(stage, 1))
+    return START_SECONDS + computing + sum(cost.seconds for cost in costs)
+
+
 def time_limit(config: dict, stage: str, names: Iterable[str], gpu: bool) -> int:
     """Return a time limit in minutes for a job that makes some artifacts, generous by `MARGIN`."""
-    threads = config["resources"]["threads"].get(stage, 1)
-    rate = config["resources"]["gpu_gflops"] if gpu else config["resources"]["gflops"] * threads
-    seconds = 2 * sum(measure_cost(config, stage, name).macs for name in names) / (rate * 1e9)
-    return 10 + int(MARGIN * seconds / 60)
+    return 10 + int(MARGIN * job_seconds(config, stage, names, gpu) / 60)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from lossmap.workflow.costs import measure_cost
-from lossmap.workflow.specs import embedding_packs, jump_packs, names_of, network_spec
+from lossmap.workflow.schedule import CPU_JOBS, Job, collect_jobs, longest_chain, simulate
+from lossmap.workflow.specs import names_of, network_spec
 
 STAGES = ("dataset", "trajectory", "basis", "grid", "projection", "jumps", "distance", "embedding")
 TRAINING = ("trajectory", "jumps")
@@ -12,10 +13,13 @@ TRAINING = ("trajectory", "jumps")
 def estimate_spec(config: dict) -> dict:
     """Return the cost of every stage of a scale, and the network that throughput is measured with.
 
-    Each stage has ``jobs``, ``flop`` (two per multiply-add), ``memory_mb`` of its largest job and
-    ``disk_mb`` of all its artifacts.
+    Each stage has ``jobs``, ``flop`` (two per multiply-add), ``gpu_seconds`` of all its jobs,
+    ``memory_mb`` of its largest job and ``disk_mb`` of all its artifacts. ``wall_seconds`` are of
+    the whole scale, by the number of GPUs.
     """
-    stages = {stage: _stage_cost(config, stage) for stage in STAGES}
+    jobs = collect_jobs(config)
+    stages = {stage: _stage_cost(config, stage, jobs) for stage in STAGES}
+    path = longest_chain(jobs)
     run = next(iter(config["runs"]))
     network = network_spec(config, run) | {"classes": 10, "channels": 3}
     recipe = config["recipes"][config["runs"][run]["recipe"]]
@@ -25,15 +29,20 @@ def estimate_spec(config: dict) -> dict:
         "network": network,
         "batch": recipe["batch_size"],
         "gpu_gflops": config["resources"]["gpu_gflops"],
+        "gpu_call_ms": config["resources"]["gpu_call_ms"],
+        "wall_seconds": {n: simulate(jobs, n) for n in (1, config["resources"]["gpus"])},
+        "chain": path,
+        "chain_seconds": sum(jobs[key].seconds for key in path),
     }
 
 
-def _stage_cost(config: dict, stage: str) -> dict:
+def _stage_cost(config: dict, stage: str, jobs: Mapping[str, Job]) -> dict:
     costs = [measure_cost(config, stage, name) for name in names_of(config, stage)]
-    jobs = {"jumps": len(jump_packs(config)), "embedding": len(embedding_packs(config))}
+    found = [job for key, job in jobs.items() if key.startswith(f"{stage}/")]
     return {
-        "jobs": jobs.get(stage, len(costs)),
+        "jobs": len(found),
         "flop": 2.0 * sum(cost.macs for cost in costs),
+        "gpu_seconds": sum(job.seconds for job in found if job.gpu),
         "memory_mb": max((cost.memory_mb for cost in costs), default=0),
         "disk_mb": sum(cost.disk_mb for cost in costs),
     }
@@ -58,7 +67,7 @@ def describe_estimate(spec: dict, measured: Mapping[str, float], device: str, th
         cost = spec["stages"][stage]
         rate = measured["training" if stage in TRAINING else "evaluation"]
         hours = cost["flop"] / rate / 3600
-        gpu_hours = cost["flop"] / (1e9 * spec["gpu_gflops"]) / 3600
+        gpu_hours = cost["gpu_seconds"] / 3600
         here, gpu = here + hours, gpu + gpu_hours
         lines.append(
             f"{stage:<11}{cost['jobs']:>5}{cost['flop'] / 1e15:>11.4f}{hours:>12.2f}"
@@ -71,7 +80,23 @@ def describe_estimate(spec: dict, measured: Mapping[str, float], device: str, th
         f"hours here: one job at a time on this {device} ({threads} threads), at the measured "
         f"{measured['training'] / 1e9:.1f} GFLOP/s training and "
         f"{measured['evaluation'] / 1e9:.1f} GFLOP/s evaluating {spec['network']['factory']}",
-        f"GPU-hours: assume resources.gpu_gflops = {spec['gpu_gflops']:g} GFLOP/s sustained on one "
-        "GPU; networks narrower than the paper's reach less",
+        f"GPU-hours: assume on one GPU {spec['gpu_gflops']:g} GFLOP/s (resources.gpu_gflops), but "
+        f"{spec['gpu_call_ms']:g} ms at least for each pass of a batch (resources.gpu_call_ms)",
+        *_describe_walls(spec),
     ]
     return "\n".join(lines)
+
+
+def _describe_walls(spec: dict) -> list[str]:
+    gpu = sum(cost["gpu_seconds"] for cost in spec["stages"].values())
+    found = [
+        f"{int(count):>3} GPU{'s' if int(count) > 1 else ' '}: {seconds / 3600:.1f} hours, "
+        f"{100 * gpu / (int(count) * seconds):.0f} % of the GPUs' time in use"
+        for count, seconds in spec["wall_seconds"].items()
+    ]
+    return [
+        *found,
+        f"no number of GPUs takes less than {spec['chain_seconds'] / 3600:.1f} hours: "
+        + " > ".join(spec["chain"]),
+        f"one job per GPU and {CPU_JOBS} others beside it, long chains first; no waiting in queues",
+    ]

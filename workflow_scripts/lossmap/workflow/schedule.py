@@ -1,0 +1,101 @@
+"""How long a scale takes on a number of GPUs: its jobs, put one after another as they wait.
+
+Durations are those of `costs`; nothing is measured here.
+"""
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lossmap.workflow.costs import NETWORK_STAGES, job_seconds
+from lossmap.workflow.specs import job_name, sources
+from lossmap.workflow.targets import all_targets
+
+CPU_JOBS = 4
+"""Jobs without a GPU that run at the same time, for each GPU."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: how long it takes, whether on a GPU, and which jobs must have ended."""
+
+    seconds: float
+    gpu: bool
+    after: frozenset[str]
+
+
+def collect_jobs(config: dict) -> dict[str, Job]:
+    """Return every job of a scale by ``stage/name``, with the durations that a GPU gives."""
+    made: dict[str, list[str]] = {}
+    for target in all_targets(config):
+        made.setdefault(_job_of(config, target), []).append(target)
+    jobs = {}
+    for key, targets in made.items():
+        stage, names = key.partition("/")[0], [target.partition("/")[2] for target in targets]
+        needed = (source for name in names for source in sources(config, stage, name))
+        after = frozenset(_job_of(config, source) for source in needed) - {key}
+        gpu = stage in NETWORK_STAGES
+        jobs[key] = Job(job_seconds(config, stage, names, gpu=gpu), gpu, after)
+    return jobs
+
+
+def _job_of(config: dict, target: str) -> str:
+    stage, _, name = target.partition("/")
+    return f"{stage}/{job_name(config, stage, name)}"
+
+
+def measure_chains(jobs: Mapping[str, Job]) -> dict[str, float]:
+    """Return for each job the seconds of the longest chain that begins with it."""
+    behind: dict[str, list[str]] = {key: [] for key in jobs}
+    for key, job in jobs.items():
+        for needed in job.after:
+            behind[needed].append(key)
+    chains: dict[str, float] = {}
+    for key in reversed(_in_order(jobs)):
+        chains[key] = jobs[key].seconds + max((chains[other] for other in behind[key]), default=0)
+    return chains
+
+
+def longest_chain(jobs: Mapping[str, Job]) -> list[str]:
+    """Return the jobs that no number of GPUs can run at the same time and that take longest."""
+    chains = measure_chains(jobs)
+    path: list[str] = []
+    ready: Iterable[str] = [key for key, job in jobs.items() if not job.after]
+    while ready := sorted(ready, key=chains.__getitem__):
+        path.append(ready[-1])
+        ready = [key for key, job in jobs.items() if path[-1] in job.after]
+    return path
+
+
+def _in_order(jobs: Mapping[str, Job]) -> list[str]:
+    order: list[str] = []
+    waiting = {key: set(job.after) for key, job in jobs.items()}
+    while waiting:
+        ready = [key for key, needed in waiting.items() if not needed]
+        order += ready
+        waiting = {key: needed.difference(ready) for key, needed in waiting.items() if needed}
+    return order
+
+
+def simulate(jobs: Mapping[str, Job], gpus: int) -> float:
+    """Return the seconds until the last job has ended.
+
+    One job per GPU, `CPU_JOBS` beside each; of those that wait, the one starts that begins the
+    longest chain.
+    """
+    chains = measure_chains(jobs)
+    free = {True: gpus, False: CPU_JOBS * gpus}
+    waiting, running = {key: set(job.after) for key, job in jobs.items()}, []
+    now = 0.0
+    while waiting or running:
+        ready = sorted((k for k, n in waiting.items() if not n), key=lambda k: -chains[k])
+        for key in ready:
+            if free[jobs[key].gpu]:
+                free[jobs[key].gpu] -= 1
+                heapq.heappush(running, (now + jobs[key].seconds, key))
+                del waiting[key]
+        now, ended = heapq.heappop(running)
+        free[jobs[ended].gpu] += 1
+        for needed in waiting.values():
+            needed.discard(ended)
+    return now
