@@ -151,6 +151,10 @@ test: lint ## lint, then all tests
 bench: env ## speed against plain PyTorch loops, as ratios
 	@pytest tests/benchmarks -p no:xdist --benchmark-only
 
+.PHONY: account
+account: env ## where the core-seconds of a finished run of SCALE went: computing, starting jobs, idle
+	@PYTHONPATH=workflow_scripts:tests/support python tests/benchmarks/account.py results/$(SCALE) $(CORES)
+
 # What `make test` does once, many times over.
 KILLS ?= 20
 FUZZ ?= 2000
