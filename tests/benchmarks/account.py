@@ -14,6 +14,8 @@ import pandas as pd
 from plain_loops import timed
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
+OTHERWISE = {"claims": "ledger"}
+"""Stages whose entry script has another name."""
 
 
 def read_jobs(results: Path) -> pd.DataFrame:
@@ -46,7 +48,8 @@ def describe(results: Path, cores: int) -> str:
     """Return the account as a table."""
     jobs = read_jobs(results)
     jobs["seconds"] = jobs["end"] - jobs["start"]
-    starts = {stage: measure_start(SCRIPTS / f"{stage}.py") for stage in jobs["stage"].unique()}
+    scripts = {stage: SCRIPTS / f"{OTHERWISE.get(stage, stage)}.py" for stage in set(jobs["stage"])}
+    starts = {stage: measure_start(script) for stage, script in scripts.items()}
     table = jobs.groupby("stage")["seconds"].agg(["count", "sum"])
     table["start"] = table["count"] * pd.Series(starts)
     table["computing"] = (table["sum"] - table["start"]).clip(lower=0)
