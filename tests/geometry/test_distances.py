@@ -6,14 +6,13 @@ from sklearn.metrics.pairwise import cosine_distances
 
 from lossmap.artifacts.distance import CURVES, Origins
 from lossmap.errors import LossmapError
-from lossmap.geometry import distances
+from lossmap.geometry import columns
 from lossmap.geometry.distances import (
     accumulate_steps,
     centre_gram,
     centred_cosine,
     measure_cloud_geometry,
     measure_scores,
-    read_blocks,
 )
 
 
@@ -135,15 +134,13 @@ def test_equal_rows_have_distance_zero():
 def test_several_sources_read_from_hdf5_in_blocks_give_the_same(tmp_path, monkeypatch):
     thetas, origins = jump_cloud(0.1, 1e-3, params=999)
     whole = measure_cloud_geometry({"run": thetas}, origins)
-    monkeypatch.setattr(distances, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(columns, "tile_widths", lambda rows: (100, 30))
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["optimum"] = thetas[:1]
         file["jumps"] = thetas[1:17].reshape(2, 8, -1)  # steps, epochs, params
         file["more"] = thetas[17:].reshape(1, 8, -1)
-        blocks = list(read_blocks(file, 8 * len(thetas) * 100))
         pieces = measure_cloud_geometry(file_in_order(file), origins)
 
-    assert [block.shape[1] for block in blocks] == [100] * 9 + [99]
     np.testing.assert_allclose(pieces.gram, whole.gram, atol=1e-10)
     np.testing.assert_allclose(pieces.euclidean, whole.euclidean, rtol=1e-12)
     np.testing.assert_allclose(pieces.cosine, whole.cosine, rtol=1e-10)
@@ -153,19 +150,36 @@ def file_in_order(file):
     return {name: file[name] for name in ("optimum", "jumps", "more")}
 
 
-@pytest.mark.parametrize("params", [10, 10_000_000])
-def test_blocks_stay_small_however_many_parameters(params):
-    class Zeros:
-        shape = (1000, params)
+def test_trajectories_of_one_row_and_rows_of_none_are_measured():
+    thetas, _ = jump_cloud(1.0, 1e-2, trajectories=2, epochs=4)
+    euclidean, cosine = brute_force(thetas)
+    cloud = measure_cloud_geometry({"run": thetas}, make_origins([-1, -1, 0, 1, 1, 1, 2, 3, 3]))
 
-        def __getitem__(self, key):
-            start, stop = key[-1].start, key[-1].stop
-            return np.zeros((1000, stop - start), np.float32)
+    assert relative_error(cloud.euclidean, euclidean) < 1e-12
+    assert relative_error(cloud.cosine, cosine) < 1e-12
 
-    block = next(read_blocks({"run": Zeros()}))
 
-    assert block.nbytes <= distances.BLOCK_BYTES
-    assert block.shape[1] == min(params, distances.BLOCK_BYTES // 8000)
+@pytest.mark.parametrize("lengths", [np.geomspace(1e-1, 1e-5, 20), np.geomspace(1e-5, 1e-1, 20)])
+def test_ends_that_lie_close_together_keep_their_digits(lengths):
+    """Trajectories meet (retraining) or part (runs of one initialisation), far from the mean."""
+    generator = np.random.default_rng(0)
+    centre, away, *ways = generator.standard_normal((5, 4000))
+    paths = [centre + length * way for way in ways for length in lengths]
+    thetas = np.array([*paths, centre + 0.1 * away]).astype(np.float32)
+    euclidean, cosine = brute_force(thetas)
+    origins = make_origins([*np.repeat([0, 1, 2], len(lengths)), 3])
+    cloud = measure_cloud_geometry({"run": thetas}, origins)
+
+    assert relative_error(cloud.euclidean, euclidean) < 1e-9
+    assert relative_error(cloud.cosine, cosine) < 1e-9
+
+
+def test_equal_threads_give_equal_bytes():
+    thetas, origins = jump_cloud(0.1, 1e-4)
+    one, two = (measure_cloud_geometry({"run": thetas}, origins) for _ in range(2))
+
+    for name in ("gram", "euclidean", "cosine", "norms"):
+        assert np.array_equal(getattr(one, name), getattr(two, name))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -176,6 +190,15 @@ def test_row_that_is_not_finite_is_named(value):
 
     with pytest.raises(LossmapError, match="jumps/a-d0: row 5 is not finite"):
         measure_cloud_geometry(sources, make_origins(np.zeros(9, int)))
+
+
+def test_first_of_several_rows_that_are_not_finite_is_named():
+    rows = np.ones((3, 40), np.float32)
+    rows[1, 0], rows[2, 0] = np.inf, np.nan
+    sources = {"trajectory/a": rows, "trajectory/b": np.full((3, 40), np.nan, np.float32)}
+
+    with pytest.raises(LossmapError, match="trajectory/a: row 1 is not finite"):
+        measure_cloud_geometry(sources, make_origins(np.zeros(6, int)))
 
 
 def test_zero_vector_is_named():

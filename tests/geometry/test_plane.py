@@ -1,5 +1,3 @@
-from functools import partial
-
 import h5py
 import numpy as np
 import pytest
@@ -7,11 +5,9 @@ from sklearn.decomposition import PCA
 
 from lossmap.artifacts.layout import Layout
 from lossmap.errors import LossmapError
-from lossmap.geometry import plane
+from lossmap.geometry import columns
 from lossmap.geometry.fitting import plane_coordinates, reconstruct
 from lossmap.geometry.plane import (
-    BLOCK,
-    column_blocks,
     draw_filter_normalised,
     fit_basis,
     fit_principal_directions,
@@ -60,23 +56,13 @@ def align(directions, others):
     return directions * np.sign(np.sum(directions * others, axis=1, keepdims=True))
 
 
-@pytest.fixture(params=[1, 7, 101, BLOCK])
-def width(request, monkeypatch):
-    monkeypatch.setattr(plane, "column_blocks", partial(column_blocks, width=request.param))
+@pytest.fixture(params=[(1, 1), (7, 3), (101, 101), (2**15, 2**10)])
+def widths(request, monkeypatch):
+    monkeypatch.setattr(columns, "tile_widths", lambda rows: request.param)
     return request.param
 
 
-@pytest.mark.parametrize("width", [1, 7, 10, 11, 100])
-def test_column_blocks_tile_the_columns_of_the_rows_asked_for(width):
-    thetas = walk(params=11)
-    blocks = list(column_blocks(thetas, np.arange(3, 8), width))
-
-    assert all(block.dtype == np.float64 and block.shape[1] <= width for _, block in blocks)
-    assert np.array_equal(np.concatenate([block for _, block in blocks], axis=1), thetas[3:8])
-    assert np.array_equal(np.concatenate([np.r_[columns] for columns, _ in blocks]), np.arange(11))
-
-
-def test_gram_equals_the_definition(width):
+def test_gram_equals_the_definition(widths):
     thetas = walk()
     centred = thetas.astype(np.float64) - thetas.astype(np.float64).mean(axis=0)
     brute = np.array([[np.dot(one, two) for two in centred] for one in centred])
@@ -94,7 +80,7 @@ def test_gram_of_a_window_is_centred_on_the_window():
 
 
 @pytest.mark.parametrize("axes", [2, 5])
-def test_principal_directions_are_those_of_scikit_learn(width, axes):
+def test_principal_directions_are_those_of_scikit_learn(widths, axes):
     thetas = walk()
     oracle = PCA(svd_solver="full").fit(thetas.astype(np.float64))
 
@@ -122,7 +108,7 @@ def test_mirrored_trajectory_has_mirrored_directions():
     assert np.array_equal(fit(-thetas)[0], -fit(thetas)[0])
 
 
-@pytest.mark.parametrize("params", [LAYOUT.size, BLOCK + 1000])
+@pytest.mark.parametrize("params", [LAYOUT.size, 2**16 + 1000])
 def test_principal_directions_are_orthonormal(params):
     directions, _ = fit(walk(params=params), 4)
     wide = directions.astype(np.float64)
@@ -177,7 +163,7 @@ def test_plane_is_no_space():
         fit(thetas, 3)
 
 
-def test_nearly_parallel_snapshots_are_told_apart_exactly(width):
+def test_nearly_parallel_snapshots_are_told_apart_exactly(widths):
     """NUMERICS.md: relative displacements of 1e-4 drown in float32 products."""
     thetas = walk(10, 3000, step=1e-4, norm=100.0)
     brute, values = brute_force_pca(thetas)
@@ -187,7 +173,7 @@ def test_nearly_parallel_snapshots_are_told_apart_exactly(width):
     assert np.allclose(ratios, values / values.sum(), rtol=1e-9, atol=1e-14)
 
 
-def test_nearly_parallel_snapshots_have_exact_coordinates(width):
+def test_nearly_parallel_snapshots_have_exact_coordinates(widths):
     thetas = walk(10, 3000, step=1e-4, norm=100.0)
     skew = np.random.default_rng(1).standard_normal((2, 3000)).astype(np.float32)
     skew[1] += skew[0]
@@ -199,7 +185,7 @@ def test_nearly_parallel_snapshots_have_exact_coordinates(width):
     assert np.allclose(coordinates, brute, rtol=1e-9, atol=1e-14 * np.abs(brute).max())
 
 
-def test_coordinates_are_the_least_squares_solution_in_each_plane(width):
+def test_coordinates_are_the_least_squares_solution_in_each_plane(widths):
     thetas = walk()
     generator = np.random.default_rng(1)
     directions = generator.standard_normal((6, LAYOUT.size)).astype(np.float32)
@@ -290,7 +276,7 @@ def test_drawn_directions_depend_on_the_seed_alone():
     assert not np.allclose(one[0], one[1])
 
 
-def test_plane_variance_equals_the_variance_of_the_projections(width):
+def test_plane_variance_equals_the_variance_of_the_projections(widths):
     thetas = walk()
     directions = np.random.default_rng(1).standard_normal((4, LAYOUT.size)).astype(np.float32)
     directions[1] += 2 * directions[0]
@@ -310,7 +296,7 @@ EPOCHS = np.array([0, 1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20])
 FN = {"method": "fn", "seeds": [3, 4, 5], "ignore": "bias_bn"}
 
 
-def test_pca_plane_holds_the_variance_of_two_components(width):
+def test_pca_plane_holds_the_variance_of_two_components(widths):
     basis = fit_basis(walk(), EPOCHS, 11, LAYOUT, {"method": "pca"})
 
     assert np.isclose(

@@ -3,8 +3,8 @@
 Vectors around a minimum are nearly parallel and, along a trajectory, nearly equal: 1 - cosine and
 differences of inner products would be rounding noise. So the rows are centred before they are
 multiplied, distances along a trajectory are added up from its steps, and cosines come from
-differences. Works on arrays or HDF5 datasets, a block of columns at a time: memory does not grow
-with the number of parameters.
+differences. Works on arrays or HDF5 datasets, some columns at a time: memory does not grow with the
+number of parameters.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,60 +14,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from lossmap.artifacts.distance import Cloud, Origins
 from lossmap.errors import LossmapError
-
-BLOCK_BYTES = 64 * 2**20
-"""Memory for one float64 block of columns of all rows."""
-
-
-def read_blocks(sources: Mapping[str, object], nbytes: int = BLOCK_BYTES) -> Iterator[np.ndarray]:
-    """Yield the columns of all sources, one under the other, as finite float64 blocks.
-
-    Parameters
-    ----------
-    sources : arrays or HDF5 datasets by name, (rows, params) or (steps, epochs, params)
-    nbytes : size of a block at most (one column at least)
-
-    Yields
-    ------
-    float64 (rows of all sources, width)
-
-    Raises
-    ------
-    LossmapError
-        The numbers of parameters differ, or a row is not finite.
-    """
-    params = _check_params(sources)
-    counts = [int(np.prod(source.shape[:-1])) for source in sources.values()]
-    width = max(1, nbytes // (8 * sum(counts)))
-    stops = np.cumsum(counts)
-    for start in range(0, params, width):
-        stop = min(start + width, params)
-        block = np.empty((stops[-1], stop - start))
-        for name, count, end in zip(sources, counts, stops, strict=True):
-            part = np.asarray(sources[name][..., start:stop]).reshape(count, stop - start)
-            _check_finite(part, name)
-            block[end - count : end] = part
-        yield block
-
-
-def _check_params(sources: Mapping[str, object]) -> int:
-    params = {name: source.shape[-1] for name, source in sources.items()}
-    (first, wanted), *others = params.items()
-    for name, count in others:
-        if count != wanted:
-            raise LossmapError(
-                f"{name}: {count} parameters, but '{first}' has {wanted}; "
-                "a cloud holds vectors of one network, split it"
-            )
-    return wanted
-
-
-def _check_finite(part: np.ndarray, name: str) -> None:
-    finite = np.isfinite(part).all(axis=1)
-    if not finite.all():
-        raise LossmapError(
-            f"{name}: row {np.flatnonzero(~finite)[0]} is not finite; train it again"
-        )
+from lossmap.geometry.columns import ProductSum, column_tiles, row_squares
 
 
 def measure_cloud_geometry(sources: Mapping[str, object], origins: Origins) -> Cloud:
@@ -89,45 +36,66 @@ def measure_cloud_geometry(sources: Mapping[str, object], origins: Origins) -> C
     LossmapError
         The numbers of parameters differ, or a row is not finite or zero.
     """
-    rows = len(origins.is_optimum)
+    _check_params(sources)
     ordinary = origins.is_optimum == 0
-    paths = list(trajectory_rows(origins.trajectory))
-    gram, along, squares = np.zeros((rows, rows)), np.zeros(rows), np.zeros(rows)
-    steps = [np.zeros((len(path) - 1, len(path) - 1)) for path in paths]
-    for block in read_blocks(sources):
-        squares += np.einsum("ij,ij->i", block, block)
-        mean = block[ordinary].mean(axis=0)
-        centred = np.subtract(block, mean, out=block)
-        gram += centred @ centred.T
-        along += centred @ mean
-        for index, path in enumerate(paths):
-            moves = np.diff(centred[path], axis=0)
-            steps[index] += moves @ moves.T
+    weights, paths = ordinary / ordinary.sum(), list(trajectory_rows(origins.trajectory))
+    products, steps = ProductSum(len(ordinary)), [ProductSum(len(path) - 1) for path in paths]
+    along, squares = np.zeros(len(ordinary)), np.zeros(len(ordinary))
+    for _, tile in column_tiles(list(sources.values())):
+        squares += row_squares(tile)
+        _check_finite(squares, sources)
+        # einsum, for numpy's BLAS threads would compete with those of scipy's
+        mean = np.einsum("i,ij->j", weights, tile)
+        centred = np.subtract(tile, mean, out=tile)
+        products.add(centred)
+        along += np.einsum("ij,j->i", centred, mean)
+        for total, path in zip(steps, paths, strict=True):
+            total.add(np.diff(centred[path], axis=0))
     _check_norms(squares, sources)
+    gram = products.matrix()
     squared = _squared_distances(gram)
     for total, path in zip(steps, paths, strict=True):
-        squared[np.ix_(path, path)] = accumulate_steps(total)
+        squared[np.ix_(path, path)] = accumulate_steps(total.matrix())
     cosine = _cosine_distances(squared, gram, along, squares)
     return Cloud(gram, np.sqrt(squared), cosine, np.sqrt(squares), origins)
+
+
+def _check_params(sources: Mapping[str, object]) -> None:
+    params = {name: source.shape[-1] for name, source in sources.items()}
+    (first, wanted), *others = params.items()
+    for name, count in others:
+        if count != wanted:
+            raise LossmapError(
+                f"{name}: {count} parameters, but '{first}' has {wanted}; "
+                "a cloud holds vectors of one network, split it"
+            )
+
+
+def _check_finite(squares: np.ndarray, sources: Mapping[str, object]) -> None:
+    finite = np.isfinite(squares)
+    if not finite.all():
+        row = _label_row(int(finite.argmin()), sources)
+        raise LossmapError(f"{row} is not finite; train it again")
+
+
+def _check_norms(squares: np.ndarray, sources: Mapping[str, object]) -> None:
+    if not squares.all():
+        raise LossmapError(
+            f"{_label_row(int(squares.argmin()), sources)} is the zero vector, which has no "
+            "direction and so no cosine distance; train it again"
+        )
+
+
+def _label_row(row: int, sources: Mapping[str, object]) -> str:
+    counts = [int(np.prod(source.shape[:-1])) for source in sources.values()]
+    labels = [f"{name}: row {i}" for name, n in zip(sources, counts, strict=True) for i in range(n)]
+    return labels[row]
 
 
 def trajectory_rows(trajectory: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the rows of each trajectory in their order; rows marked -1 belong to none."""
     for index in range(trajectory.max(initial=-1) + 1):
         yield np.flatnonzero(trajectory == index)
-
-
-def _check_norms(squares: np.ndarray, sources: Mapping[str, object]) -> None:
-    if squares.all():
-        return
-    counts = [int(np.prod(source.shape[:-1])) for source in sources.values()]
-    labels = [
-        f"{name}: row {row}" for name, n in zip(sources, counts, strict=True) for row in range(n)
-    ]
-    raise LossmapError(
-        f"{labels[int(squares.argmin())]} is the zero vector, which has no direction and so no "
-        "cosine distance; train it again"
-    )
 
 
 def _squared_distances(gram: np.ndarray) -> np.ndarray:

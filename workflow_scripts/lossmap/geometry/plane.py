@@ -1,30 +1,17 @@
 """Planes of the landscape: PCA of a trajectory, filter-normalised random directions.
 
-Works on a (snapshots, params) array or HDF5 dataset that is read in column blocks, so that memory
-stays bounded however many parameters there are.
+Works on a (snapshots, params) array or HDF5 dataset that is read some columns at a time, so that
+memory stays bounded however many parameters there are.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.layout import Layout
 from lossmap.errors import LossmapError
+from lossmap.geometry.columns import ProductSum, column_tiles, row_squares
 
-BLOCK = 65536
-"""Columns that are held in memory at once, as float64."""
 MIN_COMPONENTS = 10
-
-
-def column_blocks(
-    thetas, rows: np.ndarray, width: int = BLOCK
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (columns, float64 block of the given rows) over a (snapshots, params) dataset."""
-    first, last = int(rows[0]), int(rows[-1]) + 1
-    for start in range(0, thetas.shape[1], width):
-        columns = slice(start, min(start + width, thetas.shape[1]))
-        yield columns, thetas[first:last, columns].astype(np.float64)
 
 
 def measure_gram(thetas, rows: np.ndarray) -> np.ndarray:
@@ -38,14 +25,18 @@ def measure_gram(thetas, rows: np.ndarray) -> np.ndarray:
     LossmapError
         A snapshot is not finite.
     """
-    gram = np.zeros((len(rows), len(rows)))
-    for _, block in column_blocks(thetas, rows):
-        if not np.isfinite(block).all():
-            row = rows[np.flatnonzero(~np.isfinite(block).all(axis=1))[0]]
+    products = ProductSum(len(rows))
+    for _, tile in column_tiles([thetas], _window(rows)):
+        finite = np.isfinite(row_squares(tile))
+        if not finite.all():
+            row = rows[finite.argmin()]
             raise LossmapError(f"snapshot {row} of the trajectory is not finite; retrain the run")
-        centred = block - block.mean(axis=0)
-        gram += centred @ centred.T
-    return gram
+        products.add(np.subtract(tile, tile.mean(axis=0), out=tile))
+    return products.matrix()
+
+
+def _window(rows: np.ndarray) -> slice:
+    return slice(int(rows[0]), int(rows[-1]) + 1)
 
 
 def measure_variance_ratios(gram: np.ndarray) -> np.ndarray:
@@ -104,8 +95,8 @@ def fit_principal_directions(
     vectors = vectors * np.sign(vectors[farthest, np.arange(axes)])
     weights = (vectors / np.sqrt(values[:axes])).T
     directions = np.empty((axes, thetas.shape[1]), np.float32)
-    for columns, block in column_blocks(thetas, rows):
-        directions[:, columns] = weights @ (block - block.mean(axis=0))
+    for columns, tile in column_tiles([thetas], _window(rows)):
+        directions[:, columns] = weights @ np.subtract(tile, tile.mean(axis=0), out=tile)
     return directions
 
 
@@ -156,12 +147,11 @@ def measure_coordinates(
     coordinates : float64 (snapshots, axes)
     gram : float64 (axes, axes), inner products of the directions
     """
-    rows = np.arange(thetas.shape[0])
-    products = np.zeros((len(rows), len(directions)))
+    products = np.zeros((thetas.shape[0], len(directions)))
     gram = np.zeros((len(directions), len(directions)))
-    for columns, block in column_blocks(thetas, rows):
+    for columns, tile in column_tiles([thetas]):
         slab = directions[:, columns].astype(np.float64)
-        products += (block - centre[columns].astype(np.float64)) @ slab.T
+        products += np.subtract(tile, centre[columns], out=tile) @ slab.T
         gram += slab @ slab.T
     coordinates = np.empty_like(products)
     for start in range(0, len(directions), 2):

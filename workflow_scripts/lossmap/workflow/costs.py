@@ -25,6 +25,8 @@ UNKNOWN = {"parameters": 10_000_000, "macs": 500_000_000}
 DIGITS_PER_CLASS, CIFAR_SIZES = (130, 44), (50000, 10000)
 """Training and test images where all are used; a user's own file counts as CIFAR."""
 BASE_MB, TORCH_MB, EMBEDDING_MB = 500, 1500, 700
+STREAM_MB = 300
+"""For weight vectors that are streamed, however many and long they are: see geometry/columns.py."""
 TRAINING_PASSES = 3
 """A training step costs about three forward passes: forward, and twice as much backward."""
 MARGIN = 4
@@ -137,7 +139,7 @@ def cloud_size(config: dict, name: str) -> tuple[int, int]:
 def _distance_cost(config: dict, name: str) -> Cost:
     rows, parameters = cloud_size(config, name)
     matrix_mb = 8 * rows**2 / 2**20
-    return Cost(rows**2 * parameters, int(BASE_MB + 300 + 8 * matrix_mb), 1.0 + 3 * matrix_mb)
+    return Cost(rows**2 * parameters, int(BASE_MB + STREAM_MB + 8 * matrix_mb), 1.0 + 3 * matrix_mb)
 
 
 def _network_cost(config: dict, stage: str, name: str) -> Cost:
@@ -156,8 +158,7 @@ def _network_cost(config: dict, stage: str, name: str) -> Cost:
         return Cost(images * macs, int(memory), snapshots * theta_mb, calls)
     if stage == "basis":
         axes = 2 * len(config["bases"][name].get("seeds", [0]))
-        block_mb = 3 * 8 * 65536 * snapshots / 2**20
-        memory = BASE_MB + block_mb + (4 * axes + 2) * theta_mb
+        memory = BASE_MB + STREAM_MB + (4 * axes + 2) * theta_mb
         return Cost(2.0 * snapshots**2 * parameters, int(memory), (axes + 1) * theta_mb)
     points = _evaluated_points(config, stage, name, snapshots)
     memory = BASE_MB + TORCH_MB + 12 * theta_mb + images_mb + batch_mb / 4
