@@ -148,12 +148,12 @@ test: lint ## lint, then all tests
 
 # One process: benchmarks measure, and a neighbour would be measured too.
 .PHONY: bench
-bench: env ## speed against plain PyTorch loops, as ratios
+bench: env ## speed of every stage beside its plain alternative, as ratios
 	@pytest tests/benchmarks -p no:xdist --benchmark-only
 
 .PHONY: account
 account: env ## where the core-seconds of a finished run of SCALE went: computing, starting jobs, idle
-	@PYTHONPATH=workflow_scripts:tests/support python tests/benchmarks/account.py results/$(SCALE) $(CORES)
+	@PYTHONPATH=workflow_scripts:tests/support python tests/support/account.py results/$(SCALE) $(CORES)
 
 # What `make test` does once, many times over.
 KILLS ?= 20

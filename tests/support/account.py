@@ -28,11 +28,16 @@ def read_jobs(results: Path) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["stage", "name", "start", "end"])
 
 
-def measure_start(script: Path, rounds: int = 3) -> float:
-    """Return the seconds that Python and the imports of an entry script take."""
+def starting_command(script: Path) -> list[str]:
+    """Return a command that does what a job does before its entry script begins to work."""
     tree = ast.parse(script.read_text())
     tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    command = [sys.executable, "-c", "from snakemake import script\n" + ast.unparse(tree)]
+    return [sys.executable, "-c", "from snakemake import script\n" + ast.unparse(tree)]
+
+
+def measure_start(script: Path, rounds: int = 3) -> float:
+    """Return the seconds that Python and the imports of an entry script take."""
+    command = starting_command(script)
     return median(timed(lambda: subprocess.run(command, check=True)) for _ in range(rounds))
 
 
