@@ -55,6 +55,7 @@ class Surface:
     Attributes
     ----------
     precision : may be changed between evaluations
+    measured : the network that is evaluated: itself, or with its batch norms folded
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class Surface:
             images = move_images(dataset, "train", device)
             chosen = torch.from_numpy(rows).to(device).split(batch)
             self.batches = [(images.normalise(images.pixels[r]), images.labels[r]) for r in chosen]
-            self.folded = fold_batch_norms(self.network.module, self.batches[0][0])
+            self.measured = self.network.module
+            if bn_statistics != "batch":  # then nothing is known before the pass
+                self.measured = fold_batch_norms(self.network.module, self.batches[0][0])
 
     def set_buffers(self, buffers: np.ndarray) -> None:
         """Use these running statistics, float32 (buffer_elements,), under ``centre``."""
@@ -109,16 +112,16 @@ class Surface:
     def _evaluate(self) -> tuple[float, float]:
         if self.bn_statistics == "batch":
             with self.network.batch_statistics():
-                return self._measure(self.network.module)
+                return self._measure()
         if self.bn_statistics == "recalibrate":
             self._recalibrate()
-        return self._measure(self.folded)
+        return self._measure()
 
-    def _measure(self, module: torch.nn.Module) -> tuple[float, float]:
+    def _measure(self) -> tuple[float, float]:
         total = torch.zeros((), dtype=torch.float64, device=self.network.theta.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.network.theta.device)
         for inputs, labels in self.batches:
-            logits = self.pieces.forward(module, inputs)
+            logits = self.pieces.forward(self.measured, inputs)
             total += cross_entropy(logits, labels, reduction="none").double().sum()
             correct += (logits.argmax(1) == labels).sum()
         loss = float(total) / self.count
