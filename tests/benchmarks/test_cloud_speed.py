@@ -1,7 +1,7 @@
 """PCA and all distances of a cloud of weight vectors, beside scikit-learn's calls in memory.
 
 1,020 vectors of 147,000 parameters; with LOSSMAP_BENCH_FULL=1 of 1.47 million, for which
-scikit-learn needs 14 GB and minutes.
+scikit-learn needs 14 GB and minutes. One thread for either, or LOSSMAP_BENCH_THREADS.
 """
 
 import json
@@ -18,6 +18,7 @@ import pytest
 from cloud_ways import COMPONENTS, EPOCHS, ROWS, open_cloud, write_cloud
 
 FULL = os.environ.get("LOSSMAP_BENCH_FULL") == "1"
+THREADS = os.environ.get("LOSSMAP_BENCH_THREADS", "1")
 PARAMS, ROUNDS = (1_470_000, 1) if FULL else (147_000, 2)
 
 pytestmark = pytest.mark.skipif(
@@ -73,14 +74,14 @@ def brute_force(folder):
     }
 
 
-def run_way(way, folder, threads):
+def run_way(way, folder):
     """Give one way a process of its own; return what it printed and what it found."""
     result = folder / f"{way}.npz"
     numbers = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     path = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
         [sys.executable, cloud_ways.__file__, way, str(folder), str(result)],
-        env=os.environ | dict.fromkeys(numbers, str(threads)) | {"PYTHONPATH": path},
+        env=os.environ | dict.fromkeys(numbers, THREADS) | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=True,
@@ -100,12 +101,11 @@ def largest_errors(found, truth):
     return errors
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_pca_and_all_distances_of_a_cloud(benchmark, threads, folder, truth, capsys):
+def test_pca_and_all_distances_of_a_cloud(benchmark, folder, truth, capsys):
     runs = {"ours": [], "plain": []}
     benchmark.pedantic(  # in turn, so that a busy machine slows both
-        lambda: runs["ours"].append(run_way("ours", folder, threads)),
-        setup=lambda: runs["plain"].append(run_way("plain", folder, threads)),
+        lambda: runs["ours"].append(run_way("ours", folder)),
+        setup=lambda: runs["plain"].append(run_way("plain", folder)),
         rounds=ROUNDS,
     )
     errors = {way: largest_errors(found[-1][1], truth) for way, found in runs.items()}
@@ -113,7 +113,7 @@ def test_pca_and_all_distances_of_a_cloud(benchmark, threads, folder, truth, cap
     peaks = {way: max(told["peak_mb"] for told, _ in found) for way, found in runs.items()}
     benchmark.extra_info["ratio"] = seconds["plain"] / seconds["ours"]
     with capsys.disabled():
-        print(f"\n{ROWS} x {PARAMS} parameters, {threads} threads")
+        print(f"\n{ROWS} x {PARAMS} parameters, {THREADS} threads")
         for way, found in runs.items():
             parts = {name: round(value, 2) for name, value in found[-1][0]["times"].items()}
             print(f"{way}: {seconds[way]:.2f} s {parts}, peak {peaks[way]:.0f} MB")

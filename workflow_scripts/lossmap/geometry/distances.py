@@ -37,9 +37,26 @@ def measure_cloud_geometry(sources: Mapping[str, object], origins: Origins) -> C
         The numbers of parameters differ, or a row is not finite or zero.
     """
     _check_params(sources)
-    ordinary = origins.is_optimum == 0
-    weights, paths = ordinary / ordinary.sum(), list(trajectory_rows(origins.trajectory))
-    products, steps = ProductSum(len(ordinary)), [ProductSum(len(path) - 1) for path in paths]
+    paths = list(trajectory_rows(origins.trajectory))
+    gram, along, squares, steps = _multiply(sources, paths, origins.is_optimum == 0)
+    _check_norms(squares, sources)
+    squared = _squared_distances(gram)
+    for products, path in zip(steps, paths, strict=True):
+        squared[np.ix_(path, path)] = accumulate_steps(products)
+    cosine = _cosine_distances(squared, gram, along, squares)
+    return Cloud(gram, np.sqrt(squared), cosine, np.sqrt(squares), origins)
+
+
+def _multiply(
+    sources: Mapping[str, object], paths: list[np.ndarray], ordinary: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return x̂_i·x̂_j, m·x̂_i, ‖x_i‖² and the inner products of the steps along each path.
+
+    Steps are no differences of the x̂_i·x̂_j, nor these sums over steps: where trajectories meet
+    after long ways, either would lose the digits of the other.
+    """
+    weights, rows = ordinary / ordinary.sum(), ProductSum(len(ordinary))
+    steps = [ProductSum(len(path) - 1) for path in paths]
     along, squares = np.zeros(len(ordinary)), np.zeros(len(ordinary))
     for _, tile in column_tiles(list(sources.values())):
         squares += row_squares(tile)
@@ -47,17 +64,11 @@ def measure_cloud_geometry(sources: Mapping[str, object], origins: Origins) -> C
         # einsum, for numpy's BLAS threads would compete with those of scipy's
         mean = np.einsum("i,ij->j", weights, tile)
         centred = np.subtract(tile, mean, out=tile)
-        products.add(centred)
+        rows.add(centred)
         along += np.einsum("ij,j->i", centred, mean)
-        for total, path in zip(steps, paths, strict=True):
-            total.add(np.diff(centred[path], axis=0))
-    _check_norms(squares, sources)
-    gram = products.matrix()
-    squared = _squared_distances(gram)
-    for total, path in zip(steps, paths, strict=True):
-        squared[np.ix_(path, path)] = accumulate_steps(total.matrix())
-    cosine = _cosine_distances(squared, gram, along, squares)
-    return Cloud(gram, np.sqrt(squared), cosine, np.sqrt(squares), origins)
+        for products, path in zip(steps, paths, strict=True):
+            products.add(np.diff(centred[path], axis=0))
+    return rows.matrix(), along, squares, [products.matrix() for products in steps]
 
 
 def _check_params(sources: Mapping[str, object]) -> None:
