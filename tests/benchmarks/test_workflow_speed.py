@@ -26,10 +26,11 @@ def run(command: list[str], folder: Path | None = None) -> float:
 
 
 def test_a_run_with_nothing_to_do(benchmark, capsys, tmp_path):
-    project = copy_mini_project(tmp_path / "project")
-    project.snakemake()
-    empty = tmp_path / "empty"
+    full, empty = tmp_path / "full", tmp_path / "empty"
+    full.mkdir()
     empty.mkdir()
+    project = copy_mini_project(full)
+    project.snakemake()
     (empty / "Snakefile").write_text("rule all:\n    output: touch('made')\n")
     run([sys.executable, "-m", "snakemake", "--cores", "2"], empty)
 

@@ -125,7 +125,11 @@ def make_epoch(
     module = build_network(**network).train()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     loader = DataLoader(
-        _Augmented(images, labels, distorted), batch_size=batch, shuffle=True, num_workers=workers
+        _Augmented(images, labels, distorted),
+        batch_size=batch,
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
     )
 
     def train() -> float:

@@ -93,8 +93,8 @@ def test_swapped_values_rebuild(project):
         (f"{PACKAGE}/geometry/plane.py", "Return the Gram matrix of", "Give the Gram matrix of"),
         (
             f"{PACKAGE}/geometry/plane.py",
-            "gram += centred @ centred.T",
-            "gram += (centred@centred.T)",
+            "gram += slab @ slab.T",
+            "gram += (slab@slab.T)",
         ),
         ("workflow_scripts/basis.py", '"""Fit or draw', '"""Draw or fit'),
     ],
