@@ -16,6 +16,8 @@ from plain_loops import timed
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 OTHERWISE = {"claims": "ledger"}
 """Stages whose entry script has another name."""
+LATER = {"trajectory": "torch._dynamo", "jumps": "torch._dynamo", "embedding": "phate"}
+"""What is loaded when it is first used: torch.optim loads torch's compiler."""
 
 
 def read_jobs(results: Path) -> pd.DataFrame:
@@ -32,7 +34,8 @@ def starting_command(script: Path) -> list[str]:
     """Return a command that does what a job does before its entry script begins to work."""
     tree = ast.parse(script.read_text())
     tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    return [sys.executable, "-c", "from snakemake import script\n" + ast.unparse(tree)]
+    later = f"\nimport {LATER[script.stem]}" if script.stem in LATER else ""
+    return [sys.executable, "-c", f"from snakemake import script\n{ast.unparse(tree)}{later}"]
 
 
 def measure_start(script: Path, rounds: int = 3) -> float:
