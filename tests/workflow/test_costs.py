@@ -7,6 +7,8 @@ import yaml
 
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.costs import (
+    METHOD_SECONDS,
+    START_SECONDS,
     cloud_size,
     image_counts,
     job_seconds,
@@ -86,6 +88,16 @@ def test_costs_grow_with_snapshots(stage, name):
     assert many.disk_mb >= few.disk_mb
 
 
+def test_a_basis_costs_the_square_of_its_snapshots_times_the_parameters():
+    few, many = (measure_cost(recipe(snapshot_every=e), "basis", PLANE).macs for e in (2, 1))
+    assert many / few == pytest.approx((101 / 51) ** 2)
+    half, full = (
+        measure_cost(load(networks={"resnet20": {"width": w}}), "basis", PLANE).macs
+        for w in (0.5, 1.0)
+    )
+    assert full / half == pytest.approx(4, rel=1e-4)
+
+
 def test_every_seed_of_a_plane_costs():
     config = load()
     single = measure_cost(config, "projection", PROJECTION).macs  # 1 plane: 1 + 2 passes
@@ -157,17 +169,20 @@ def test_small_networks_take_a_gpu_the_time_to_launch_them():
     """One pass of 250 images through ResNet20 is 2 ms of computing at 10 TFLOP/s."""
     config = load(evaluation={"images": 5000, "batch": 250})
     seconds = job_seconds(config, "grid", [PLANE], gpu=True)
-    assert seconds == pytest.approx(5 + 51**2 * 20 * 0.003)
+    assert seconds == pytest.approx(START_SECONDS + 51**2 * 20 * 0.003)
     slower = load(resources={"gpu_gflops": 1000})
     flop = 2 * 51**2 * 5000 * 40551040
-    assert job_seconds(slower, "grid", [PLANE], gpu=True) == pytest.approx(5 + flop / 1e12)
+    expected = START_SECONDS + flop / 1e12
+    assert job_seconds(slower, "grid", [PLANE], gpu=True) == pytest.approx(expected)
 
 
 def test_embedding_grows_with_the_cube_of_its_points():
     few, many = (load(jumps={"epochs": e}) for e in (24, 49))
     rows = [cloud_size(config, CLOUD)[0] for config in (few, many)]
     name = "c10-good-phate-cosine"
-    seconds = [measure_cost(config, "embedding", name).seconds for config in (few, many)]
+    seconds = [
+        measure_cost(config, "embedding", name).seconds - METHOD_SECONDS for config in (few, many)
+    ]
     assert seconds[1] / seconds[0] == pytest.approx((rows[1] / rows[0]) ** 3)
 
 

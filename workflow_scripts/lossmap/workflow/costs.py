@@ -33,14 +33,16 @@ MARGIN = 4
 """Time limits are this many times the estimate."""
 NETWORK_STAGES = ("trajectory", "jumps", "grid", "projection")
 """What computes with a network, on a GPU where there is one."""
-START_SECONDS = 5.0
-"""Of every job: Python, its libraries, reading what it needs."""
-DRAWING_SECONDS = 5.0
+START_SECONDS = 2.0
+"""Of every job: Python, its libraries, reading what it needs. Measured without a GPU."""
+DRAWING_SECONDS = 2.0
 MEASURED_IMAGES = 500
 """Images in one pass when a snapshot is measured."""
 EMBEDDING_SECONDS = 1e-9
 """Times the cube of the number of points: PHATE without landmarks took 1.5 s for 1,020 points and
 24 s for 3,000 on one core, beside which t-SNE and UMAP are short."""
+METHOD_SECONDS = 1.0
+"""Of every embedding, however few its points: UMAP compiles itself, PHATE loads its libraries."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def measure_cost(config: dict, stage: str, name: str) -> Cost:
         return _distance_cost(config, name)
     if stage == "embedding":
         rows = cloud_size(config, embedding_names(config)[name][0])[0]
-        matrix_mb, seconds = 8 * rows**2 / 2**20, EMBEDDING_SECONDS * rows**3
+        matrix_mb, seconds = 8 * rows**2 / 2**20, METHOD_SECONDS + EMBEDDING_SECONDS * rows**3
         memory = int(BASE_MB + EMBEDDING_MB + 12 * matrix_mb)
         return Cost(0.0, memory, 1.0 + matrix_mb, seconds=seconds)
     if stage not in ("trajectory", "basis", "grid", "projection"):
