@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from lossmap.workflow.configuration import load_configuration
-from lossmap.workflow.costs import measure_cost
+from lossmap.workflow.costs import START_SECONDS, measure_cost
 from lossmap.workflow.estimate import STAGES, describe_estimate, estimate_spec
 from lossmap.workflow.schedule import collect_jobs
+from lossmap.workflow.targets import all_targets
 
 CONFIG = Path(__file__).parents[2] / "config"
 RATES = {"training": 2e12, "evaluation": 1e12}
@@ -29,6 +30,10 @@ def test_every_job_is_counted_once(paper):
         "jumps": 55,
         "distance": 23,
         "embedding": 22,
+        "figure": 21,
+        "animation": 1,
+        "table": 1,
+        "claims": 3,
     }
 
 
@@ -41,10 +46,21 @@ def test_hours_are_operations_over_the_measured_rate(paper):
     spec = estimate_spec(paper)
     lines = describe_estimate(spec, RATES, "cpu", 1).splitlines()
     row = next(line for line in lines if line.startswith("grid")).split()
-    flop = spec["stages"]["grid"]["flop"]
-    assert float(row[3]) == pytest.approx(flop / RATES["evaluation"] / 3600, abs=0.006)
+    stage = spec["stages"]["grid"]
+    computing = stage["flop"] / RATES["evaluation"]
+    hours = (computing + stage["other_seconds"]) / 3600
+    assert float(row[3]) == pytest.approx(hours, abs=0.006)
     seconds = [job.seconds for key, job in collect_jobs(paper).items() if key[:5] == "grid/"]
     assert float(row[4]) == pytest.approx(sum(seconds) / 3600, abs=0.006)
+
+
+def test_what_is_no_multiply_add_takes_time_too(paper):
+    stages = estimate_spec(paper)["stages"]
+    assert sum(cost["jobs"] for cost in stages.values()) == len(collect_jobs(paper))
+    targets = [target.split("/", 1) for target in all_targets(paper)]
+    for stage, cost in stages.items():
+        extra = sum(measure_cost(paper, *found).seconds for found in targets if found[0] == stage)
+        assert cost["other_seconds"] == pytest.approx(START_SECONDS * cost["jobs"] + extra)
 
 
 def test_walls_are_between_the_longest_chain_and_one_gpu(paper):

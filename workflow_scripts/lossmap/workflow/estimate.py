@@ -2,20 +2,25 @@
 
 from collections.abc import Mapping
 
-from lossmap.workflow.costs import measure_cost
+from lossmap.workflow.costs import START_SECONDS, measure_cost
 from lossmap.workflow.schedule import CPU_JOBS, Job, collect_jobs, longest_chain, simulate
-from lossmap.workflow.specs import names_of, network_spec
+from lossmap.workflow.specs import network_spec
+from lossmap.workflow.targets import all_targets
 
-STAGES = ("dataset", "trajectory", "basis", "grid", "projection", "jumps", "distance", "embedding")
+STAGES = (
+    *("dataset", "trajectory", "basis", "grid", "projection", "jumps", "distance", "embedding"),
+    *("figure", "animation", "table", "claims"),
+)
 TRAINING = ("trajectory", "jumps")
 
 
 def estimate_spec(config: dict) -> dict:
     """Return the cost of every stage of a scale, and the network that throughput is measured with.
 
-    Each stage has ``jobs``, ``flop`` (two per multiply-add), ``gpu_seconds`` of all its jobs,
-    ``memory_mb`` of its largest job and ``disk_mb`` of all its artifacts. ``wall_seconds`` are of
-    the whole scale, by the number of GPUs.
+    Each stage has ``jobs``, ``flop`` (two per multiply-add), ``other_seconds`` (starting its jobs,
+    and what is no multiply-add), ``gpu_seconds`` of all its jobs, ``memory_mb`` of its largest job
+    and ``disk_mb`` of all its artifacts. ``wall_seconds`` are of the whole scale, by the number of
+    GPUs.
     """
     jobs = collect_jobs(config)
     stages = {stage: _stage_cost(config, stage, jobs) for stage in STAGES}
@@ -37,11 +42,13 @@ def estimate_spec(config: dict) -> dict:
 
 
 def _stage_cost(config: dict, stage: str, jobs: Mapping[str, Job]) -> dict:
-    costs = [measure_cost(config, stage, name) for name in names_of(config, stage)]
+    targets = [target.split("/", 1) for target in all_targets(config)]
+    costs = [measure_cost(config, *target) for target in targets if target[0] == stage]
     found = [job for key, job in jobs.items() if key.startswith(f"{stage}/")]
     return {
         "jobs": len(found),
         "flop": 2.0 * sum(cost.macs for cost in costs),
+        "other_seconds": START_SECONDS * len(found) + sum(cost.seconds for cost in costs),
         "gpu_seconds": sum(job.seconds for job in found if job.gpu),
         "memory_mb": max((cost.memory_mb for cost in costs), default=0),
         "disk_mb": sum(cost.disk_mb for cost in costs),
@@ -66,7 +73,7 @@ def describe_estimate(spec: dict, measured: Mapping[str, float], device: str, th
     for stage in STAGES:
         cost = spec["stages"][stage]
         rate = measured["training" if stage in TRAINING else "evaluation"]
-        hours = cost["flop"] / rate / 3600
+        hours = (cost["flop"] / rate + cost["other_seconds"]) / 3600
         gpu_hours = cost["gpu_seconds"] / 3600
         here, gpu = here + hours, gpu + gpu_hours
         lines.append(
