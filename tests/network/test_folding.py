@@ -82,9 +82,11 @@ class Counting(nn.Module):
 
 
 @pytest.mark.parametrize("make", [Branching, Counting])
-def test_network_that_cannot_be_traced_is_left_alone(make, images):
+def test_network_that_cannot_be_traced_is_left_alone_and_this_is_said(make, images, caplog):
     network = make().double().eval()
-    assert fold_batch_norms(network, images) is network
+    with caplog.at_level("INFO", "lossmap"):
+        assert fold_batch_norms(network, images) is network
+    assert "batch norms are not folded" in caplog.text
 
 
 class Sharing(nn.Module):

@@ -1,6 +1,8 @@
 """A flat network computes and learns exactly as the same module does without flattening."""
 
 import copy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -169,6 +171,46 @@ def test_flat_optimizer_step_equals_steps_on_the_list_of_tensors(flat, name):
         plain_steps.step()
     expected = nn.utils.parameters_to_vector(plain.parameters()).detach()
     torch.testing.assert_close(flat.theta, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizer_gives_the_bits_and_the_state_of_torch_optim(flat, name):
+    theta = nn.Parameter(flat.theta.clone())
+    theta.grad = flat.gradient
+    plain = listed_optimizer([theta], OPTIMIZERS[name])
+    found = make_optimizer(flat, OPTIMIZERS[name])
+    generator = torch.Generator().manual_seed(1)
+    for lr in (0.05, 0.05, 0.005):
+        flat.gradient.copy_(torch.randn(flat.gradient.shape, generator=generator))
+        found.lr = plain.param_groups[0]["lr"] = lr
+        found.step()
+        plain.step()
+        assert torch.equal(flat.theta, theta)
+    kept = {key: value for key, value in plain.state[theta].items() if value is not None}
+    assert found.state.keys() == kept.keys()
+    for key, value in kept.items():
+        assert torch.equal(found.state[key], value)
+
+
+def test_training_loads_no_compiler():
+    """torch._dynamo takes longer than all else that a small job does before it trains."""
+    script = """
+import sys, torch
+from lossmap.network.parameters import create_network
+from lossmap.network.training import make_optimizer
+for spec in OPTIMIZERS.values():
+    network = create_network(NETWORK)
+    network.module(torch.ones(2, 3, 32, 32)).sum().backward()
+    make_optimizer(network, spec).step()
+print("torch._dynamo" in sys.modules)
+"""
+    network = {"factory": "lossmap.network.models.resnet:resnet20", "width": 0.1, "seed": 0}
+    network |= {"classes": 3, "channels": 3}
+    head = f"OPTIMIZERS, NETWORK = {OPTIMIZERS!r}, {network!r}"
+    done = subprocess.run(
+        [sys.executable, "-c", head + script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

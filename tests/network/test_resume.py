@@ -114,8 +114,6 @@ def run(job):
     )
 
 
-warm = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
-warm.step()  # the first optimiser of a process loads half of torch
 for line in sys.stdin:
     job = json.loads(line)
     if "wait" in job:

@@ -13,7 +13,6 @@ import numpy as np
 from lossmap.artifacts.distance import CURVES, Cloud, Origins, load_distance
 from lossmap.artifacts.jumps import open_jumps
 from lossmap.artifacts.trajectory import open_trajectory
-from lossmap.embedding import grow_tree
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.nulls import draw_null
@@ -39,6 +38,8 @@ def measure_cloud(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
     """
     kinds = {"jumps": _measure_jumps, "runs": _measure_runs, "null": _measure_null}
     if spec["kind"] == "tree":
+        from lossmap.embedding import grow_tree  # half a second, for one cloud of many
+
         return grow_tree(spec)
     if spec["kind"] not in kinds:
         raise LossmapError(

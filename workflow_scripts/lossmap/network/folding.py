@@ -9,6 +9,8 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from lossmap.logs import logger
+
 
 def fold_batch_norms(network: nn.Module, example: torch.Tensor) -> nn.Module:
     """Return an equal network for evaluation whose batch norms are folded where they can be.
@@ -25,8 +27,11 @@ def fold_batch_norms(network: nn.Module, example: torch.Tensor) -> nn.Module:
         folded = _fold(network)
         with torch.no_grad():
             equal = torch.allclose(folded(example), network(example), 1e-3, 1e-3, equal_nan=True)
-    except Exception:  # whatever a user's own network does when it is traced
+    except Exception as error:  # whatever a user's own network does when it is traced
+        logger.info("batch norms are not folded: %s: %s", type(error).__name__, error)
         return network
+    if not equal:
+        logger.info("batch norms are not folded: the network computes something else when traced")
     return folded if equal else network
 
 

@@ -54,7 +54,6 @@ class Surface:
 
     Attributes
     ----------
-    precision : may be changed between evaluations
     measured : the network that is evaluated: itself, or with its batch norms folded
     """
 
@@ -82,31 +81,32 @@ class Surface:
             self.batches = [(images.normalise(images.pixels[r]), images.labels[r]) for r in chosen]
             self.measured = self.network.module
             if bn_statistics != "batch":  # then nothing is known before the pass
-                self.measured = fold_batch_norms(self.network.module, self.batches[0][0])
+                self.measured = fold_batch_norms(self.network.module, self.batches[0][0][:2])
 
     def set_buffers(self, buffers: np.ndarray) -> None:
         """Use these running statistics, float32 (buffer_elements,), under ``centre``."""
         self.network.buffers.copy_(torch.from_numpy(buffers))
 
     @torch.no_grad()
-    def evaluate(self, theta: torch.Tensor) -> tuple[float, float]:
+    def evaluate(self, theta: torch.Tensor, precision: str | None = None) -> tuple[float, float]:
         """Return loss and accuracy at θ, float32 (params,). A loss that is not finite is inf.
 
-        Where the GPU has too little memory for a batch, it is evaluated in pieces.
+        Where the GPU has too little memory for a batch, it is evaluated in pieces. `precision` is
+        that of the surface unless given.
 
         Raises
         ------
         LossmapError
             There is no memory for a single image.
         """
-        with explain_memory("evaluation"), self._arithmetic():
+        with explain_memory("evaluation"), self._arithmetic(precision or self.precision):
             self.network.theta.copy_(theta)
             return self.pieces.fit(self._evaluate)
 
-    def _arithmetic(self) -> torch.autocast:
+    def _arithmetic(self, precision: str) -> torch.autocast:
         """Let torch choose the operations that lose little in bfloat16, for ``bf16``."""
-        device, bf16 = self.network.theta.device.type, self.precision == "bf16"
-        # Weights are cast once per pass: the cache would keep those of the pass before.
+        device, bf16 = self.network.theta.device.type, precision == "bf16"
+        # Folded weights are new in each pass: the cache would keep those of all batches.
         return torch.autocast(device, torch.bfloat16, enabled=bf16, cache_enabled=False)
 
     def _evaluate(self) -> tuple[float, float]:
@@ -240,26 +240,22 @@ def evaluate_grid(
     first, second = surface.to_device(basis.scaled_directions())
     alphas = betas = spread_positions(resolution, extent)
     loss, accuracy = np.full((2, resolution, resolution), np.nan)
+
+    def evaluate(i: int, j: int, precision: str | None = None) -> tuple[float, float]:
+        theta = centre + float(alphas[i]) * first + float(betas[j]) * second
+        return surface.evaluate(theta, precision)
+
     advance = _report_progress(log, resolution)
-    for i, alpha in enumerate(alphas):
-        row = centre + float(alpha) * first
-        for j, beta in enumerate(betas):
-            loss[i, j], accuracy[i, j] = surface.evaluate(row + float(beta) * second)
+    for i in range(resolution):
+        for j in range(resolution):
+            loss[i, j], accuracy[i, j] = evaluate(i, j)
         advance()
     grid = Grid(alphas, betas, loss, accuracy)
     if check is None:
         return grid
-
-    def evaluate(i: int, j: int) -> float:
-        theta = centre + float(alphas[i]) * first + float(betas[j]) * second
-        return surface.evaluate(theta)[0]
-
-    surface.precision = "float32"
-    found = check_precision(grid, evaluate, check)
-    log.info(
-        "bf16: off by %.2g of the loss at most, at %d points", found.deviation, check["points"]
-    )
-    return found
+    grid = check_precision(grid, lambda i, j: evaluate(i, j, "float32")[0], check)
+    log.info("bf16: off by %.2g of the loss at %d points", grid.deviation, len(grid.checked))
+    return grid
 
 
 def project_trajectory(

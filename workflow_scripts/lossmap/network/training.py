@@ -23,6 +23,7 @@ from lossmap.logs import format_seconds
 from lossmap.network.checkpoint import Checkpoint
 from lossmap.network.images import Images, choose_balanced, draw_epoch, move_images, take_batch
 from lossmap.network.memory import explain_memory
+from lossmap.network.optimizers import Adam, Optimizer, Sgd
 from lossmap.network.parameters import FlatNetwork, create_network, describe_network
 from lossmap.network.pieces import Pieces
 
@@ -30,18 +31,15 @@ TEST_BATCH = 500
 """Images per batch when a snapshot is measured; changes nothing but the last bits."""
 
 
-def make_optimizer(network: FlatNetwork, spec: dict) -> torch.optim.Optimizer:
+def make_optimizer(network: FlatNetwork, spec: dict) -> Optimizer:
     """Return the optimiser of a recipe over the flat parameter vector.
 
     ``spec`` has ``name`` (sgd | adam), ``lr``, ``weight_decay`` and for sgd ``momentum``,
     ``nesterov``. Weight decay is an L2 term on every parameter, as in both papers' code.
     """
-    flat = torch.nn.Parameter(network.theta, requires_grad=True)
-    flat.grad = network.gradient
-    common = {"lr": spec["lr"], "weight_decay": spec["weight_decay"]}
-    if spec["name"] == "adam":
-        return torch.optim.Adam([flat], betas=(0.9, 0.999), eps=1e-8, **common)
-    return torch.optim.SGD([flat], momentum=spec["momentum"], nesterov=spec["nesterov"], **common)
+    kind = {"sgd": Sgd, "adam": Adam}[spec["name"]]
+    options = {name: value for name, value in spec.items() if name != "name"}
+    return kind(network.theta, network.gradient, **options)
 
 
 def learning_rate(spec: dict, lr: float, epoch: int) -> float:
@@ -52,7 +50,7 @@ def learning_rate(spec: dict, lr: float, epoch: int) -> float:
 
 
 def train_epoch(
-    network: FlatNetwork, images: Images, optimizer: torch.optim.Optimizer, spec: dict, epoch: int
+    network: FlatNetwork, images: Images, optimizer: Optimizer, spec: dict, epoch: int
 ) -> np.ndarray:
     """Train one epoch in place and return the loss of every mini-batch, float64 (updates,), nats.
 
@@ -62,9 +60,7 @@ def train_epoch(
         A loss is not finite; names epoch and step.
     """
     plan = draw_epoch(images, spec["seed"], epoch, spec["augmentation"])
-    optimizer.param_groups[0]["lr"] = learning_rate(
-        spec["schedule"], spec["optimizer"]["lr"], epoch
-    )
+    optimizer.lr = learning_rate(spec["schedule"], spec["optimizer"]["lr"], epoch)
     _seed_network(spec["seed"], epoch)
     network.module.train()
     losses = []
@@ -207,14 +203,13 @@ class Run:
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything that the next epoch depends on."""
-        optimizer = next(iter(self.optimizer.state.values()), {})
         return {
             "rows": np.int64(len(self.measured)),
             "epoch": np.int64(self.epoch),
             "arithmetic": self.arithmetic(),
             "iteration_loss": self.iteration_loss,
             **{f"history.{f}": np.array([m[f] for m in self.measured]) for f in self.measured[0]},
-            **{f"optimizer.{k}": v.cpu().numpy() for k, v in optimizer.items() if v is not None},
+            **{f"optimizer.{k}": v.cpu().numpy() for k, v in self.optimizer.state.items()},
             **{f"network.{name}": values for name, values in self.rows().items()},
         }
 
@@ -233,12 +228,11 @@ class Run:
         ]
         self.network.theta.copy_(torch.from_numpy(state["network.thetas"]))
         self.network.buffers.copy_(torch.from_numpy(state["network.buffers"]))
-        flat = self.optimizer.param_groups[0]["params"][0]
         for name, values in state.items():
             if name.startswith("optimizer."):
                 tensor = torch.as_tensor(values)
-                on_device = tensor.to(flat.device) if tensor.dim() else tensor
-                self.optimizer.state[flat][name.removeprefix("optimizer.")] = on_device
+                on_device = tensor.to(self.network.theta.device) if tensor.dim() else tensor
+                self.optimizer.state[name.removeprefix("optimizer.")] = on_device
 
     def resume(self, state: dict[str, np.ndarray], log: Logger) -> None:
         """Continue from a saved state and say so."""
