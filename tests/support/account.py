@@ -16,8 +16,8 @@ from plain_loops import timed
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 OTHERWISE = {"claims": "ledger"}
 """Stages whose entry script has another name."""
-LATER = {"trajectory": "torch._dynamo", "jumps": "torch._dynamo", "embedding": "phate"}
-"""What is loaded when it is first used: torch.optim loads torch's compiler."""
+LATER = {"embedding": "phate"}
+"""What is loaded when it is first used, in every job of a stage."""
 
 
 def read_jobs(results: Path) -> pd.DataFrame:
