@@ -100,6 +100,13 @@ class TestEntryScript:
     def test_is_short(self, path):
         assert len(path.read_text().splitlines()) <= MAX_SCRIPT_LINES
 
+    def test_loads_logs_before_all_else(self, path):
+        """So that what it sets for loading holds for the rest."""
+        nodes = ast.walk(ast.parse(path.read_text()))
+        modules = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+        ours = [ast.unparse(node) for node in modules if "lossmap" in ast.unparse(node)]
+        assert ours[0] == "from lossmap import logs"
+
     def test_bears_the_name_of_its_rule(self, path):
         assert script_of_each_rule().get(path.stem) == path.name
 

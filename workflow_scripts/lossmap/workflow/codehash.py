@@ -369,7 +369,9 @@ class _Reach:
     def _find(self, dotted: str) -> _Module | None:
         top, _, _ = dotted.partition(".")
         parent = dotted.rpartition(".")[0]
-        if top in sys.stdlib_module_names or (parent and self._module(parent) is None):
+        if top in sys.stdlib_module_names:
+            return None
+        if parent and not ((package := self._module(parent)) and package.folder):
             return None
         places = [folder.joinpath(*dotted.split(".")) for folder in self.folders]
         for place in places:
