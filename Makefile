@@ -144,7 +144,7 @@ lint: env ## ruff, snakefmt, snakemake --lint, import contracts
 # One thread a process: two test processes share the machine with the Snakemakes that they start.
 .PHONY: test
 test: lint ## lint, then all tests
-	@OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --ignore=tests/benchmarks
+	@OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/benchmarks
 
 # One process: benchmarks measure, and a neighbour would be measured too.
 .PHONY: bench
