@@ -103,3 +103,16 @@ def test_umlauts_survive(tmp_path):
     log = tmp_path / "job.log"
     run_job(log, "log.info('θ = 1 … 2')")
     assert without_time(log.read_text(encoding="utf-8")) == "θ = 1 … 2\n"
+
+
+def test_libraries_that_load_after_it_are_not_searched_for_garbage():
+    count = f"""
+import gc, sys
+sys.path.insert(0, {str(PACKAGE)!r})
+import lossmap.logs
+before = gc.get_stats()[0]["collections"]
+import numpy
+print(gc.get_stats()[0]["collections"] - before)
+"""
+    done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 3  # 35 by Python's own threshold
