@@ -146,7 +146,7 @@ lint: env ## ruff, snakefmt, snakemake --lint, import contracts
 test: lint ## lint, then all tests
 	@OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/benchmarks
 
-# One process: benchmarks measure, and a neighbour would be measured too.
+# One process: benchmarks measure, and a neighbor would be measured too.
 .PHONY: bench
 bench: env ## speed of every stage beside its plain alternative, as ratios
 	@pytest tests/benchmarks -p no:xdist --benchmark-only

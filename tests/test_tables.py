@@ -56,7 +56,7 @@ def sources(tmp_path):
 @pytest.fixture
 def spec():
     names = {"fn": "fn", "pca": "pca"}
-    column = {"dataset": "CIFAR-10", "projections": {"centre": names, "batch": names}}
+    column = {"dataset": "CIFAR-10", "projections": {"center": names, "batch": names}}
     return {
         "table": "ding2023_table1",
         "columns": [
@@ -85,7 +85,7 @@ def test_there_is_a_row_for_every_network_reading_statistics_and_method(frame):
 
 
 def test_fn_is_the_mean_and_range_over_planes(frame):
-    default = {"network": "ResNet20", "reading": "orthogonal", "bn_statistics": "centre"}
+    default = {"network": "ResNet20", "reading": "orthogonal", "bn_statistics": "center"}
     row = pick(frame, method="FN", **default)
     expected = (FN.mean(), FN.min(), FN.max(), 5)
     assert tuple(row[k] for k in ("fitting_error", "lowest", "highest", "planes")) == expected
@@ -93,7 +93,7 @@ def test_fn_is_the_mean_and_range_over_planes(frame):
 
 
 def test_terms_that_are_not_finite_are_counted_and_never_dropped(frame):
-    default = {"network": "ResNet20", "reading": "literal", "bn_statistics": "centre"}
+    default = {"network": "ResNet20", "reading": "literal", "bn_statistics": "center"}
     row = pick(frame, method="FN", **default)
     assert (row["non_finite"], row["terms"]) == (3, 20)
     assert row["fitting_error"] == np.inf
@@ -125,7 +125,7 @@ def test_latex_rows_have_as_many_cells_as_columns(frame):
 def test_latex_shows_the_default_reading_first_beside_the_paper(frame):
     lines = render_latex(frame).splitlines()
     first = lines[lines.index(r"\midrule") + 1]
-    assert first.startswith("orthogonal, centre & FN & 26.07 (0.3333--50) & 77.42 &")
+    assert first.startswith("orthogonal, center & FN & 26.07 (0.3333--50) & 77.42 &")
 
 
 def test_latex_counts_what_is_not_finite(frame):
@@ -166,7 +166,7 @@ def test_what_is_missing_or_unknown_is_named(spec, sources):
     with pytest.raises(LossmapError, match="projection/pca is not among the inputs"):
         tabulate_fitting_errors(spec, {"projection/fn": sources["projection/fn"]})
     spec["columns"][0]["projections"] = {"frozen": {"fn": "fn"}}
-    with pytest.raises(LossmapError, match="bn_statistics is 'frozen', expected one of centre"):
+    with pytest.raises(LossmapError, match="bn_statistics is 'frozen', expected one of center"):
         tabulate_fitting_errors(spec, sources)
 
 
@@ -175,7 +175,7 @@ def test_page_shows_ours_beside_the_paper_and_the_ratio(frame, tmp_path):
     page = (tmp_path / "t.html").read_text(encoding="utf-8")
     assert page == render_page(frame, "ding2023_table1")
     default, literal, *others = page.split("<h2>")[1:]
-    assert default.startswith("orthogonal reading of Eq. 4, batch-norm statistics: centre (the def")
+    assert default.startswith("orthogonal reading of Eq. 4, batch-norm statistics: center (the def")
     assert len(others) == 2
     cells = re.findall(r'<td class="number">(.*)</td>', default)[:6]
     assert cells[0] == "26.07<br><small>5 planes: 0.3333 to 50</small>"

@@ -13,6 +13,6 @@ layout, _ = load_layouts(snakemake.input.trajectory)
 
 with open_trajectory(snakemake.input.trajectory) as run:
     epochs = run["epochs"][()]
-    centre = find_snapshot(epochs, spec["centre_epoch"], snakemake.input.trajectory)
-    basis = fit_basis(run["thetas"], epochs, centre, layout, spec)
+    center = find_snapshot(epochs, spec["center_epoch"], snakemake.input.trajectory)
+    basis = fit_basis(run["thetas"], epochs, center, layout, spec)
 save_basis(snakemake.output[0], basis, provenance)

@@ -33,8 +33,8 @@ def random(*shape, dtype=np.float64):
 
 def make_basis():
     return Basis(
-        centre=random(PARAMS, dtype=np.float32),
-        centre_epoch=4,
+        center=random(PARAMS, dtype=np.float32),
+        center_epoch=4,
         directions=random(2 * PLANES, PARAMS, dtype=np.float32),
         scale=random(2 * PLANES),
         seeds=np.array([3, 4]),
@@ -162,7 +162,7 @@ def test_extra_axis_is_refused(tmp_path, name, field):
 @pytest.mark.parametrize(
     ("name", "field", "axis"),
     [
-        ("basis", "centre", "params"),
+        ("basis", "center", "params"),
         ("basis", "directions", "params"),
         ("basis", "scale", "axes"),
         ("basis", "seeds", "planes"),
@@ -226,7 +226,7 @@ def test_coordinates_are_read_without_the_long_vectors(tmp_path):
     save_basis(tmp_path / "a.h5", wanted, PROVENANCE)
     found = load_coordinates(tmp_path / "a.h5")
 
-    assert found.keys() == {f.name for f in fields(Basis)} - {"centre", "directions"}
+    assert found.keys() == {f.name for f in fields(Basis)} - {"center", "directions"}
     assert np.array_equal(found["coordinates"], wanted.coordinates)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from plain_loops import Child, alternate, make_point, random_dataset, timed
 
-from lossmap.geometry.plane import draw_filter_normalised
+from lossmap.geometry.plane import draw_filter_normalized
 from lossmap.network.arithmetic import fix_arithmetic
 from lossmap.network.flops import count_forward_macs
 from lossmap.network.surface import Surface, spread_positions
@@ -36,13 +36,13 @@ class Landscape:
         fix_arithmetic(THREADS, "cpu")
         dataset = random_dataset()
         self.surface = Surface(dataset, NETWORK, EVALUATION, "recalibrate", "cpu")
-        self.centre = self.surface.network.theta.clone()
-        self.surface.evaluate(self.centre)  # leaves running statistics that fit the centre
+        self.center = self.surface.network.theta.clone()
+        self.surface.evaluate(self.center)  # leaves running statistics that fit the center
         buffers = self.surface.network.buffers.numpy().copy()
         self.surface = Surface(dataset, NETWORK, EVALUATION, statistics, "cpu", precision)
         self.surface.set_buffers(buffers)
         layout = self.surface.network.layout
-        drawn = draw_filter_normalised(self.centre.numpy(), layout, seed=0)
+        drawn = draw_filter_normalized(self.center.numpy(), layout, seed=0)
         self.first, self.second = torch.from_numpy(drawn)
         positions = spread_positions(RESOLUTION, 0.5)
         chosen = np.linspace(0, RESOLUTION**2 - 1, POINTS).round().astype(int)
@@ -55,11 +55,11 @@ class Landscape:
         return inputs.contiguous().numpy(), labels.numpy()
 
     def evaluate(self, alpha: float, beta: float) -> float:
-        theta = self.centre + float(alpha) * self.first + float(beta) * self.second
+        theta = self.center + float(alpha) * self.first + float(beta) * self.second
         return self.surface.evaluate(theta)[0]
 
     def state(self, alpha: float, beta: float) -> dict[str, np.ndarray]:
-        theta = self.centre + float(alpha) * self.first + float(beta) * self.second
+        theta = self.center + float(alpha) * self.first + float(beta) * self.second
         network = self.surface.network
         flats = ((network.layout, theta), (network.buffer_layout, network.buffers))
         return {
@@ -77,7 +77,7 @@ def measure_multiply_rate(dtype: torch.dtype) -> float:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("statistics", ["centre", "batch"])
+@pytest.mark.parametrize("statistics", ["center", "batch"])
 def test_a_point_of_the_landscape(benchmark, capsys, statistics, precision):
     landscape = Landscape(statistics, precision)
     images, labels = landscape.images()

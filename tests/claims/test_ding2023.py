@@ -55,7 +55,7 @@ HEAVY = landscape(lambda a, b: np.inf if (a, b) != (0, 0) else 1)
         (SADDLE, 6 / 8),  # all but (±1/3, 0): at the corners α² − β² = 1/9 − 1/4
     ],
 )
-def test_descent_share_counts_the_lower_of_the_eight_neighbours(grid, share):
+def test_descent_share_counts_the_lower_of_the_eight_neighbors(grid, share):
     assert measure_descent_share(grid) == share
 
 
@@ -91,7 +91,7 @@ def test_descent_cosine_is_exactly_one_along_an_axis():
     assert measure_descent_cosine(FALLS_ALONG_BETA, np.array([0.0, -0.5])) == -1
 
 
-def test_descent_cosine_takes_the_gradient_of_a_bowl_at_the_centre():
+def test_descent_cosine_takes_the_gradient_of_a_bowl_at_the_center():
     """L = ‖diag(1, 2)(x − m)‖², so −∇L(0) = (2 m_0, 8 m_1): central differences are exact."""
     bowl = landscape(lambda a, b: (a - 0.3) ** 2 + 4 * (b - 0.2) ** 2)
     down, wanted = np.array([0.6, 1.6]), np.array([0.3, 0.2])
@@ -245,8 +245,8 @@ def cells(*errors):
     rows = []
     for index, (fn, pca) in enumerate(errors):
         for reading, statistics, factor in (
-            ("orthogonal", "centre", 1),
-            ("literal", "centre", 1e-3),
+            ("orthogonal", "center", 1),
+            ("literal", "center", 1e-3),
             ("orthogonal", "batch", 1e-6),
         ):
             cell = ("CIFAR-10", f"net{index}", reading, statistics)

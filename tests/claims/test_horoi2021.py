@@ -103,12 +103,12 @@ def make_picture(paths, **continuity):
     )
 
 
-def phate(knn=5, space="centred", metric="cosine"):
+def phate(knn=5, space="centered", metric="cosine"):
     return {"method": "phate", "metric": metric, "cosine_space": space, "knn": knn}
 
 
 def rival(method, metric="cosine"):
-    return {"method": method, "metric": metric, "cosine_space": "centred"}
+    return {"method": method, "metric": metric, "cosine_space": "centered"}
 
 
 class Folder:
@@ -353,7 +353,7 @@ def test_continuity_is_compared_with_both_rivals_in_each_cloud_and_metric(folder
 
 @EITHER_ORDER
 def test_continuity_is_that_of_the_embedding_that_is_shown(folder, order):
-    """Of PHATE's settings: centred cosines and the smallest knn, in whichever order they stand."""
+    """Of PHATE's settings: centered cosines and the smallest knn, in whichever order they stand."""
     entry = compared(folder, phate=WHOLE, tsne=TORN, umap=TORN)
     bad = make_picture([STRAIGHT] * 2, **TORN | {"order": 0.0})
     for suffix, technique in {"a-raw": phate(2, "raw"), "a-knn30": phate(30)}.items():
@@ -414,7 +414,7 @@ def test_norm_that_is_no_number_is_not_reproduced(folder, lost, order):
 
 
 @pytest.mark.parametrize("lost", ["SGD", "SGD with momentum", "Adam"])
-def test_norms_without_an_optimiser_are_named(folder, lost):
+def test_norms_without_an_optimizer_are_named(folder, lost):
     spec = norms(folder, SGD=(1,), SGD_with_momentum=(1,), Adam=(9,))
     spec["runs"] = [entry for entry in spec["runs"] if entry["label"] != lost]
 
@@ -649,7 +649,7 @@ def test_worst_cloud_decides_and_all_are_listed(folder):
 
 
 def test_picture_is_the_paper_s_in_cloud_and_nulls(folder):
-    """Centred cosines with the smallest knn; other settings play no part."""
+    """Centered cosines with the smallest knn; other settings play no part."""
     spec = controlled(folder, STARS, STARS, WALKS, WALKS)
     misleading = make_picture(WALKS)
     for suffix, technique in {

@@ -51,7 +51,7 @@ def test_row_holds_everything_that_the_ledger_holds():
         ("?", "neutral"),
     ],
 )
-def test_verdict_has_a_colour_and_its_word(verdict, tone):
+def test_verdict_has_a_color_and_its_word(verdict, tone):
     page = render_page({"paper": [replace(CLAIM, verdict=verdict)]})
     assert re.search(rf'<span class="badge {tone}">. {re.escape(verdict)}</span>', page)
 

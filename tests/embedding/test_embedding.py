@@ -28,7 +28,7 @@ from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 
 SOURCES = Path(__file__).parents[2] / "workflow_scripts"
-COMMON = {"metric": "euclidean", "cosine_space": "centred", "components": 100}
+COMMON = {"metric": "euclidean", "cosine_space": "centered", "components": 100}
 COMMON |= {"include_optimum": False, "seed": 0}
 SPECS = {
     "phate": {"method": "phate", "knn": 5, "decay": 40, "t": "auto", "mds_solver": "smacof"},
@@ -117,7 +117,7 @@ def test_phate_on_exact_distances_is_phate_on_the_points(metric):
     assert_same_picture(found.points, wanted)
 
 
-def test_centred_cosine_is_what_phate_does_by_default():
+def test_centered_cosine_is_what_phate_does_by_default():
     rows, trajectory = jump_rows(rank=60)
     wanted, operator = plain_phate(rows[1:], "cosine", knn=15)
     spec = SPECS["phate"] | {"metric": "cosine", "knn": 15}
@@ -155,7 +155,7 @@ class TestEveryMethod:
         assert first.points.tobytes() == again.points.tobytes()
         assert first.continuity == again.continuity
 
-    def test_points_are_centred_and_aligned(self, jumps, name):
+    def test_points_are_centered_and_aligned(self, jumps, name):
         points = embed(jumps, SPECS[name]).points
         covariance = points.T @ points
         farthest = np.abs(points).argmax(axis=0)
@@ -218,7 +218,7 @@ def test_pca_is_that_of_the_rows(jumps):
     )
 
 
-def test_pca_with_the_optimum_is_centred_on_all_rows(jumps):
+def test_pca_with_the_optimum_is_centered_on_all_rows(jumps):
     rows, _ = jump_rows()
     found = embed(jumps, SPECS["pca"] | {"include_optimum": True})
 
@@ -237,14 +237,14 @@ def test_random_planes_show_the_mean_spread_of_all_directions(jumps):
 def test_distances_follow_metric_and_space(jumps):
     rows = np.arange(1, 181)
     chosen = np.ix_(rows, rows)
-    raw, centred = (
+    raw, centered = (
         select_distances(jumps, rows, COMMON | {"metric": "cosine", "cosine_space": space})
-        for space in ("raw", "centred")
+        for space in ("raw", "centered")
     )
 
     assert np.array_equal(select_distances(jumps, rows, COMMON), jumps.euclidean[chosen])
     assert np.array_equal(raw, jumps.cosine[chosen])
-    assert centred.max() > 100 * raw.max()
+    assert centered.max() > 100 * raw.max()
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_largest_knn_is_kept_by_phate():
         embed(make_cloud(rows, trajectory), SPECS["phate"] | {"knn": 19})
 
 
-def test_points_that_coincide_with_all_neighbours_are_named(jumps):
+def test_points_that_coincide_with_all_neighbors_are_named(jumps):
     rows, trajectory = jump_rows()
     rows[20:28] = rows[20]
     cloud = make_cloud(rows, trajectory)

@@ -73,7 +73,7 @@ def landscape():
         radius = positions[:, None] ** 2 + positions[None, :] ** 2
         loss = factor * 0.01 * 10.0 ** (2 * radius)
         middle = np.array([0.0, 0.0, loss[size // 2, size // 2]])
-        return {"alphas": positions, "betas": positions, "loss": loss, "centre": middle} | extra
+        return {"alphas": positions, "betas": positions, "loss": loss, "center": middle} | extra
 
     return make
 

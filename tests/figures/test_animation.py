@@ -24,7 +24,7 @@ needs_ffmpeg = pytest.mark.skipif(find_ffmpeg() is None, reason="no ffmpeg found
 
 
 def spec_of(number=1, **options):
-    panels = [{"draw": "embedding", "colour": "direction", "marks": ["jumps"]}] * number
+    panels = [{"draw": "embedding", "color": "direction", "marks": ["jumps"]}] * number
     return {"figure": "film", "columns": number, "options": options, "panels": panels}
 
 
@@ -52,7 +52,7 @@ def test_a_frame_shows_every_point_up_to_its_epoch_and_no_other(film):
         assert counter.get_text() == f"epoch {epoch} of 5"
 
 
-def test_limits_colours_and_jumps_stay_the_same_in_every_frame(film):
+def test_limits_colors_and_jumps_stay_the_same_in_every_frame(film):
     plan, figure, counter, cloud = film
     still = draw_figure(spec_of(), {"panel-a": cloud})
     whole = {tuple(p): c[:3] for p, c in points_of(still)}
@@ -60,8 +60,8 @@ def test_limits_colours_and_jumps_stay_the_same_in_every_frame(film):
         draw_frame(figure, counter, plan, epoch)
         axes, other = figure.axes[0], still.axes[0]
         assert (axes.get_xlim(), axes.get_ylim()) == (other.get_xlim(), other.get_ylim())
-        for point, colour in points_of(figure):
-            np.testing.assert_allclose(colour[:3], whole[tuple(point)])
+        for point, color in points_of(figure):
+            np.testing.assert_allclose(color[:3], whole[tuple(point)])
         jumps = one(figure, "jumps").get_offsets()
         np.testing.assert_array_equal(jumps, one(still, "jumps").get_offsets())
 

@@ -57,7 +57,7 @@ def test_a_share_may_be_named_like_a_panel(pair):
     assert len(named(figure, "loss")) == 2
 
 
-def test_surface_and_contour_share_their_colours(pair):
+def test_surface_and_contour_share_their_colors(pair):
     panels = [{"draw": draw, "share": "run"} for draw in ("surface", "contour")]
     figure = draw_figure(spec_of(*panels), pair)
     (axes,) = named(figure, "panel-b")
@@ -79,7 +79,7 @@ def test_panels_have_letters_titles_and_rows(landscape):
 def test_marks_are_explained_once(pair):
     figure = draw_figure(spec_of({"draw": "surface"}, {"draw": "surface"}), pair)
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["centre"]
+    assert [text.get_text() for text in legend.get_texts()] == ["center"]
 
 
 def test_epochs_of_a_trajectory_have_a_bar(landscape):
@@ -95,7 +95,7 @@ def test_scale_enlarges_size_text_and_lines_alike(pair):
     np.testing.assert_allclose(large.get_size_inches(), 2 * small.get_size_inches())
     assert large.texts[0].get_fontsize() == 2 * small.texts[0].get_fontsize()
     marks = [
-        named(figure, "panel-a")[0].findobj(lambda item: item.get_gid() == "centre")[0]
+        named(figure, "panel-a")[0].findobj(lambda item: item.get_gid() == "center")[0]
         for figure in (small, large)
     ]
     assert marks[1].get_markersize() == 2 * marks[0].get_markersize()
@@ -135,7 +135,7 @@ def test_curve_draws_losses_mean_and_moments(sources):
 
 
 def test_drawing_needs_nothing_but_the_panels(sources):
-    marks = ["centre", "converged"]
+    marks = ["center", "converged"]
     spec = spec_of(
         {"draw": "surface", "grid": "bowl", "basis": "bowl", "marks": marks},
         {"draw": "contour", "grid": "bowl", "projection": "bowl", "trajectory": True},
@@ -172,7 +172,7 @@ from lossmap.figures.compose import draw_figure
 from lossmap.figures.style import save_figure
 x = np.linspace(-1, 1, 7)
 loss = 10.0 ** (x[:, None] ** 2 + x)
-panel = {"alphas": x, "betas": x, "loss": loss, "centre": np.array([0, 0, 1.0])}
+panel = {"alphas": x, "betas": x, "loss": loss, "center": np.array([0, 0, 1.0])}
 panels = {"panel-a": panel, "panel-b": panel}
 spec = {"figure": "fig", "columns": 2, "options": {"dpi": 50}, "panels": [
     {"draw": "surface", "title": "FN · PCA"}, {"draw": "contour"}]}

@@ -1,4 +1,4 @@
-"""The contour map shows the grid the right way round, with labelled levels."""
+"""The contour map shows the grid the right way round, with labeled levels."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from lossmap.figures.contour import plot_contour
 from lossmap.figures.scale import fit_scale
-from lossmap.figures.style import CENTRE, CONVERGED
+from lossmap.figures.style import CENTER, CONVERGED
 
 
 def draw(panel, name="log"):
@@ -39,7 +39,7 @@ def test_map_and_levels_share_the_norm_of_the_scale(landscape):
     assert (filled.levels[0], filled.levels[-1]) == (scale.norm.vmin, scale.norm.vmax)
 
 
-def test_levels_are_labelled_in_nats(landscape):
+def test_levels_are_labeled_in_nats(landscape):
     axes, _ = draw(landscape(size=41))
     labels = {label.get_text() for label in artists(axes, "level")}
     assert {"0.1", "1"} <= labels
@@ -47,9 +47,9 @@ def test_levels_are_labelled_in_nats(landscape):
 
 def test_marks_lie_at_their_coordinates(landscape):
     axes, _ = draw(landscape(converged=np.array([0.4, -0.3, 1.0])))
-    for name, colour, place in (("centre", CENTRE, [0, 0]), ("converged", CONVERGED, [0.4, -0.3])):
+    for name, color, place in (("center", CENTER, [0, 0]), ("converged", CONVERGED, [0.4, -0.3])):
         (mark,) = artists(axes, name)
-        assert to_hex(mark.get_color()) == colour
+        assert to_hex(mark.get_color()) == color
         np.testing.assert_array_equal(np.ravel(mark.get_data()), place)
 
 

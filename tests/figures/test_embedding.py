@@ -1,4 +1,4 @@
-"""Embedding panels: every colour, mark and word is what its definition says."""
+"""Embedding panels: every color, mark and word is what its definition says."""
 
 import itertools
 
@@ -16,10 +16,10 @@ from lossmap.figures.embedding import draw_order, segments_of
 from lossmap.figures.hues import (
     HUES,
     LIGHTEST,
-    flat_colours,
+    flat_colors,
     from_oklab,
     ramp,
-    step_colours,
+    step_colors,
     to_oklab,
     visible_map,
 )
@@ -43,7 +43,7 @@ PROTANOPIA = [
 def draw(panels, specs=None, columns=2, **options):
     specs = specs or [{}] * len(panels)
     named = {f"panel-{letter}": panel for letter, panel in zip("abcdefgh", panels, strict=False)}
-    entries = [{"draw": "embedding", "colour": "direction"} | spec for spec in specs]
+    entries = [{"draw": "embedding", "color": "direction"} | spec for spec in specs]
     spec = {"figure": "fig", "columns": columns, "options": options, "panels": entries}
     return draw_figure(spec, named)
 
@@ -62,33 +62,33 @@ def words_of(figure):
     return [[text.get_text() for text in legend.get_texts()] for legend in figure.legends]
 
 
-def colours_by_row(figure, panel):
-    """Return the drawn colour of each row of the cloud, NaN where none is drawn."""
+def colors_by_row(figure, panel):
+    """Return the drawn color of each row of the cloud, NaN where none is drawn."""
     found = np.full((len(panel["epoch"]), 3), np.nan)
     found[draw_order(panel)] = one(figure, "points").get_facecolors()[:, :3]
     return found
 
 
-def lightness(colours):
-    return to_oklab(colours)[:, 0]
+def lightness(colors):
+    return to_oklab(colors)[:, 0]
 
 
 @pytest.mark.parametrize(("hue", "sign"), [("ascending", -1), ("descending", 1)])
 def test_retraining_darkens_an_ascending_hue_and_whitens_a_descending_one(jump_cloud, hue, sign):
     panel = jump_cloud(epochs=6)
-    colours = colours_by_row(draw([panel], [{"hue": hue}]), panel)
+    colors = colors_by_row(draw([panel], [{"hue": hue}]), panel)
     for index in np.unique(panel["trajectory"]):
-        steps = np.diff(lightness(colours[panel["trajectory"] == index]))
+        steps = np.diff(lightness(colors[panel["trajectory"] == index]))
         assert (sign * steps > 0).all()
 
 
-def test_colour_of_a_point_is_its_direction_s_hue_at_its_epoch(jump_cloud):
+def test_color_of_a_point_is_its_direction_s_hue_at_its_epoch(jump_cloud):
     panel = jump_cloud(epochs=5)
-    colours = colours_by_row(draw([panel]), panel)
+    colors = colors_by_row(draw([panel]), panel)
     for row in range(len(panel["epoch"])):
         hue = [3, 7].index(panel["direction"][row])
         expected = ramp(hue, 2)(panel["epoch"][row] / 4)[:3]
-        np.testing.assert_allclose(colours[row], expected)
+        np.testing.assert_allclose(colors[row], expected)
 
 
 def test_a_direction_has_one_hue_in_all_panels(jump_cloud):
@@ -98,17 +98,17 @@ def test_a_direction_has_one_hue_in_all_panels(jump_cloud):
     np.testing.assert_allclose(found, ramp(1, 2)(0.0))
 
 
-def test_no_colour_of_a_ramp_vanishes_on_white():
+def test_no_color_of_a_ramp_vanishes_on_white():
     ramps = [ramp(index, len(HUES))(np.linspace(0, 1, 50))[:, :3] for index in range(len(HUES))]
     maps = [visible_map(name)(np.linspace(0, 1, 50))[:, :3] for name in ("plasma_r", "viridis")]
-    for colours in [*ramps, *maps]:
-        assert lightness(colours).max() <= LIGHTEST + 1e-3
+    for colors in [*ramps, *maps]:
+        assert lightness(colors).max() <= LIGHTEST + 1e-3
 
 
 def test_five_hues_differ_for_every_eye_at_equal_lightness():
     for shade in (0.3, 0.5, 0.75):
-        colours = np.array([ramp(index, 5)(shade)[:3] for index in range(5)])
-        linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+        colors = np.array([ramp(index, 5)(shade)[:3] for index in range(5)])
+        linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
         for matrix, least in ((np.eye(3), 0.07), (DEUTERANOPIA, 0.035), (PROTANOPIA, 0.035)):
             seen = np.clip(linear @ np.transpose(matrix), 0, 1)
             encoded = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
@@ -118,8 +118,8 @@ def test_five_hues_differ_for_every_eye_at_equal_lightness():
 
 
 def test_oklab_is_inverted_and_knows_white_and_black():
-    colours = np.random.default_rng(0).uniform(0, 1, (50, 3))
-    np.testing.assert_allclose(from_oklab(to_oklab(colours)), colours, atol=1e-4)
+    colors = np.random.default_rng(0).uniform(0, 1, (50, 3))
+    np.testing.assert_allclose(from_oklab(to_oklab(colors)), colors, atol=1e-4)
     ends = to_oklab(np.array([[1.0, 1, 1], [0, 0, 0]]))
     np.testing.assert_allclose(ends, [[1, 0, 0], [0, 0, 0]], atol=1e-6)
 
@@ -154,22 +154,22 @@ def test_point_size_is_a_diameter_in_points(jump_cloud):
     np.testing.assert_allclose([s.get_sizes()[0] for s in sizes], [(2 * 1.0) ** 2, (2 * 3.0) ** 2])
 
 
-def test_jumps_are_diamonds_at_epoch_0_in_the_grey_of_their_step(jump_cloud):
+def test_jumps_are_diamonds_at_epoch_0_in_the_gray_of_their_step(jump_cloud):
     panel = jump_cloud(optimum=True)
     jumps = one(draw([panel], [{"marks": ["jumps"]}]), "jumps")
     rows = np.flatnonzero(panel["epoch"] == 0)
     np.testing.assert_array_equal(jumps.get_offsets(), panel["points"][rows])
-    greys = step_colours(2)[np.searchsorted([0.25, 1.0], panel["step_size"][rows])]
-    np.testing.assert_allclose(jumps.get_facecolors()[:, :3], greys)
+    grays = step_colors(2)[np.searchsorted([0.25, 1.0], panel["step_size"][rows])]
+    np.testing.assert_allclose(jumps.get_facecolors()[:, :3], grays)
 
 
-def test_greys_of_steps_darken_with_the_step():
-    assert (np.diff(lightness(step_colours(4))) < -0.2).all()
+def test_grays_of_steps_darken_with_the_step():
+    assert (np.diff(lightness(step_colors(4))) < -0.2).all()
 
 
 def test_starts_are_golden_stars_above_everything(run_cloud):
     panel = run_cloud()
-    figure = draw([panel], [{"colour": "source", "marks": ["starts", "ends"]}])
+    figure = draw([panel], [{"color": "source", "marks": ["starts", "ends"]}])
     stars, (axes,) = one(figure, "starts"), axes_of(figure, "panel-a")
     np.testing.assert_array_equal(stars.get_offsets(), panel["points"][panel["epoch"] == 0])
     np.testing.assert_allclose(stars.get_facecolors()[0, :3], to_rgb(GOLD))
@@ -177,12 +177,12 @@ def test_starts_are_golden_stars_above_everything(run_cloud):
     assert all(item.get_zorder() < stars.get_zorder() for item in others)
 
 
-def test_ends_are_the_last_points_in_their_own_colour(run_cloud):
+def test_ends_are_the_last_points_in_their_own_color(run_cloud):
     panel = run_cloud(epochs=4)
-    figure = draw([panel], [{"colour": "source", "marks": ["ends"]}])
+    figure = draw([panel], [{"color": "source", "marks": ["ends"]}])
     last = panel["epoch"] == 3
     np.testing.assert_array_equal(one(figure, "ends").get_offsets(), panel["points"][last])
-    expected = colours_by_row(figure, panel)[last]
+    expected = colors_by_row(figure, panel)[last]
     np.testing.assert_allclose(one(figure, "ends").get_facecolors()[:, :3], expected)
 
 
@@ -193,10 +193,10 @@ def test_the_optimum_is_marked_and_is_no_trajectory(jump_cloud):
     assert words_of(figure) == [["direction:", "3", "7", "minimum"]]
 
 
-def test_loss_is_coloured_on_a_log_scale_that_a_share_has_in_common(jump_cloud):
+def test_loss_is_colored_on_a_log_scale_that_a_share_has_in_common(jump_cloud):
     low, high = jump_cloud(), jump_cloud()
     high = high | {"train_loss": 100 * high["train_loss"]}
-    figure = draw([low, high], [{"colour": "loss", "share": "minima"}] * 2)
+    figure = draw([low, high], [{"color": "loss", "share": "minima"}] * 2)
     assert len(axes_of(figure, "loss")) == 1
     colormap, top = visible_map("viridis"), 2.0
     bottom = -3.0
@@ -206,17 +206,17 @@ def test_loss_is_coloured_on_a_log_scale_that_a_share_has_in_common(jump_cloud):
         np.testing.assert_allclose(found, colormap((losses - bottom) / (top - bottom)))
 
 
-def test_a_loss_that_is_not_finite_is_grey_and_noted(jump_cloud):
+def test_a_loss_that_is_not_finite_is_gray_and_noted(jump_cloud):
     panel = jump_cloud()
     panel["train_loss"][0] = np.inf
-    figure = draw([panel], [{"colour": "loss"}])
-    assert one(figure, "notes").get_text() == "grey: loss not finite, 1 point"
-    assert np.ptp(colours_by_row(figure, panel)[0]) == 0
+    figure = draw([panel], [{"color": "loss"}])
+    assert one(figure, "notes").get_text() == "gray: loss not finite, 1 point"
+    assert np.ptp(colors_by_row(figure, panel)[0]) == 0
 
 
-def test_epochs_are_coloured_by_the_map_of_the_options(jump_cloud):
+def test_epochs_are_colored_by_the_map_of_the_options(jump_cloud):
     panel = jump_cloud(epochs=5)
-    figure = draw([panel], [{"colour": "epoch"}], epoch_colormap="cividis_r")
+    figure = draw([panel], [{"color": "epoch"}], epoch_colormap="cividis_r")
     shares = panel["epoch"][draw_order(panel)] / 4
     expected = visible_map("cividis_r")(shares)
     np.testing.assert_allclose(one(figure, "points").get_facecolors(), expected)
@@ -227,26 +227,26 @@ def test_epochs_are_coloured_by_the_map_of_the_options(jump_cloud):
 
 def test_sources_of_one_label_share_hue_and_legend_entry(run_cloud):
     panel = run_cloud(labels=("SGD", "Adam"), seeds=3)
-    figure = draw([panel], [{"colour": "source", "marks": ["starts"]}])
-    colours = colours_by_row(figure, panel)
+    figure = draw([panel], [{"color": "source", "marks": ["starts"]}])
+    colors = colors_by_row(figure, panel)
     for epoch in range(3):
         for label in range(2):
-            same = colours[(panel["label"] == label) & (panel["epoch"] == epoch)]
+            same = colors[(panel["label"] == label) & (panel["epoch"] == epoch)]
             assert (same == same[0]).all()
-    assert words_of(figure) == [["SGD", "Adam", "initialisation"]]
+    assert words_of(figure) == [["SGD", "Adam", "initialization"]]
 
 
 def test_labels_keep_their_hue_where_a_panel_lacks_some(run_cloud):
     pair, alone = run_cloud(("SGD", "Adam")), run_cloud(("Adam",))
-    figure = draw([pair, alone], [{"colour": "source"}] * 2)
+    figure = draw([pair, alone], [{"color": "source"}] * 2)
     found = one(figure, "points", "panel-b").get_facecolors()[0]
     np.testing.assert_allclose(found, ramp(1, 2)(0.0))
 
 
-def test_trajectories_have_flat_colours_and_no_bar(run_cloud):
+def test_trajectories_have_flat_colors_and_no_bar(run_cloud):
     panel = run_cloud(seeds=2)
-    figure = draw([panel], [{"colour": "trajectory"}])
-    np.testing.assert_allclose(colours_by_row(figure, panel), flat_colours(4)[panel["trajectory"]])
+    figure = draw([panel], [{"color": "trajectory"}])
+    np.testing.assert_allclose(colors_by_row(figure, panel), flat_colors(4)[panel["trajectory"]])
     assert len(figure.axes) == 1
 
 
@@ -257,7 +257,7 @@ def test_legend_explains_every_direction_and_step_once(jump_cloud):
 
 def test_a_long_legend_is_broken_into_lines_on_the_page(run_cloud):
     names = [f"a run with a long name {index}" for index in range(5)]
-    figure = draw([run_cloud(names, seeds=1)], [{"colour": "source"}])
+    figure = draw([run_cloud(names, seeds=1)], [{"color": "source"}])
     assert [name for line in words_of(figure) for name in line] == names
     assert len(figure.legends) > 1
     renderer = figure.canvas.get_renderer()
@@ -298,9 +298,9 @@ def test_no_word_of_three_rows_of_four_covers_another(jump_cloud):
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
-def test_panels_that_share_must_agree_in_colour_and_hue(jump_cloud):
+def test_panels_that_share_must_agree_in_color_and_hue(jump_cloud):
     specs = [{"share": "x"}, {"share": "x", "hue": "descending"}]
-    with pytest.raises(LossmapError, match=r"panel-b: colour direction \(descending\) shares 'x'"):
+    with pytest.raises(LossmapError, match=r"panel-b: color direction \(descending\) shares 'x'"):
         draw([jump_cloud()] * 2, specs)
 
 
@@ -308,7 +308,7 @@ def test_a_share_of_landscapes_is_not_one_of_embeddings(jump_cloud, landscape):
     specs = [{"draw": "contour", "share": "x"}, {"share": "x", "marks": ["jumps"]}]
     figure = draw([landscape(), jump_cloud()], specs)
     assert [axes.get_label() for axes in figure.axes] == ["panel-a", "panel-b", "loss", "epochs"]
-    assert words_of(figure)[0] == ["centre"]
+    assert words_of(figure)[0] == ["center"]
     assert len(figure.legends) == 3
 
 
@@ -340,7 +340,7 @@ def collect(sources, **entry):
 
 def test_collected_arrays_are_the_embedding_s_and_survive_their_file(cloud_file, tmp_path):
     sources, expected = cloud_file
-    panel = collect(sources, colour="direction", marks=["jumps"])
+    panel = collect(sources, color="direction", marks=["jumps"])
     assert set(panel) == set(expected)
     save_panels(tmp_path / "fig.h5", FIGURE, {"panel-a": panel}, PROVENANCE)
     loaded = load_panels(tmp_path / "fig.h5", FIGURE)["panel-a"]
@@ -352,16 +352,16 @@ def test_collected_arrays_are_the_embedding_s_and_survive_their_file(cloud_file,
 
 def test_labels_rename_sources(cloud_file):
     sources, _ = cloud_file
-    named = collect(sources, colour="source", labels={"good": "wide minimum", "bad": "narrow"})
+    named = collect(sources, color="source", labels={"good": "wide minimum", "bad": "narrow"})
     assert named["label_names"] == ["wide minimum"]
 
 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"colour": "red"}, "colour is 'red', expected one of epoch, direction"),
+        ({"color": "red"}, "color is 'red', expected one of epoch, direction"),
         ({"hue": "up"}, "hue is 'up', expected one of ascending, descending"),
-        ({"marks": ["centre"]}, "marks is 'centre', expected one of jumps"),
+        ({"marks": ["center"]}, "marks is 'center', expected one of jumps"),
         ({"method": "isomap"}, "method is 'isomap', expected one of phate"),
         ({"embedding": "other"}, "embedding/other is not among the inputs"),
     ],
@@ -374,12 +374,12 @@ def test_what_an_embedding_panel_cannot_have_is_named(cloud_file, entry, message
 @pytest.mark.parametrize(
     ("entry", "lost"),
     [
-        ({"colour": "direction"}, {"direction": -1}),
-        ({"colour": "loss"}, {"train_loss": np.nan}),
+        ({"color": "direction"}, {"direction": -1}),
+        ({"color": "loss"}, {"train_loss": np.nan}),
         ({"marks": ["jumps"]}, {"step_size": np.nan}),
     ],
 )
-def test_a_colour_or_mark_without_data_is_refused(tmp_path, jump_cloud, entry, lost):
+def test_a_color_or_mark_without_data_is_refused(tmp_path, jump_cloud, entry, lost):
     panel = jump_cloud()
     panel |= {name: np.full_like(panel[name], value) for name, value in lost.items()}
     number = len(panel["epoch"])

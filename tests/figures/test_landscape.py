@@ -52,8 +52,8 @@ def test_a_loss_of_zero_is_drawn_on_a_linear_scale(landscape):
 def test_points_outside_or_without_loss_are_said_to_be(landscape):
     outside = landscape(converged=np.array([1.7, 0.0, np.nan]))
     assert notes_of(outside, SCALE) == ["converged point outside the grid, loss unknown"]
-    infinite = landscape(centre=np.array([0.0, 0.0, np.inf]))
-    assert notes_of(infinite, SCALE) == ["centre point without finite loss"]
+    infinite = landscape(center=np.array([0.0, 0.0, np.inf]))
+    assert notes_of(infinite, SCALE) == ["center point without finite loss"]
 
 
 def test_trajectory_points_outside_or_without_loss_are_counted(landscape):

@@ -80,7 +80,7 @@ def test_legend_names_every_series_and_the_band():
     assert words == ["SGD", "Adam", "range of the runs"]
 
 
-def test_series_differ_in_colour_and_dashes():
+def test_series_differ_in_color_and_dashes():
     figure = draw(series_of(SGD=[[1, 2]], Adam=[[1, 20]]))
     first, second = one(figure, "mean-0"), one(figure, "mean-1")
     assert first.get_color() != second.get_color()

@@ -25,9 +25,9 @@ def test_landscape_arrays_are_the_grid_s(sources, bowl):
         np.testing.assert_array_equal(panel[name], getattr(bowl, name))
 
 
-def test_centre_has_the_loss_of_the_grid_point_in_the_middle(sources, bowl):
-    panel = collect(sources, draw="surface", grid="bowl", marks=["centre"])
-    np.testing.assert_array_equal(panel["centre"], [0.0, 0.0, bowl.loss[4, 3]])
+def test_center_has_the_loss_of_the_grid_point_in_the_middle(sources, bowl):
+    panel = collect(sources, draw="surface", grid="bowl", marks=["center"])
+    np.testing.assert_array_equal(panel["center"], [0.0, 0.0, bowl.loss[4, 3]])
 
 
 def test_converged_lies_at_the_last_epoch_on_the_surface(sources):
@@ -95,7 +95,7 @@ def test_moments_lie_at_the_steps_of_their_epochs(sources):
 
 def test_panels_survive_their_file(sources, tmp_path):
     curve = {"draw": "curve", "run": "run"}
-    surface = {"draw": "surface", "grid": "bowl", "marks": ["centre"]}
+    surface = {"draw": "surface", "grid": "bowl", "marks": ["center"]}
     panels = collect_panels({"figure": "fig", "panels": [curve, surface]}, sources)
     save_panels(tmp_path / "fig.h5", FIGURE, panels, Provenance("{}", "code", {}))
     loaded = load_panels(tmp_path / "fig.h5", FIGURE)

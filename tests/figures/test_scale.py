@@ -28,7 +28,7 @@ def test_norm_spans_the_finite_losses_of_all_grids():
     assert (scale.norm.vmin, scale.norm.vmax) == pytest.approx((-1, 3))
 
 
-def test_marks_widen_the_axis_but_not_the_colours():
+def test_marks_widen_the_axis_but_not_the_colors():
     scale = fit_scale("log", [np.array([0.1, 10.0])], [np.array([0.001, np.nan])])
     assert (scale.norm.vmin, scale.norm.vmax) == pytest.approx((-1, 1))
     assert (scale.bottom, scale.top) == pytest.approx((-3, 1))

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lossmap.figures.scale import fit_scale
-from lossmap.figures.style import CENTRE, CONVERGED
+from lossmap.figures.style import CENTER, CONVERGED
 from lossmap.figures.surface import floor_of, plot_surface
 
 
@@ -31,10 +31,10 @@ def facets_of(axes):
     return np.asarray(artist(axes, "surface")._faces)
 
 
-def test_centre_is_a_red_point_at_its_loss(landscape):
+def test_center_is_a_red_point_at_its_loss(landscape):
     axes, _ = draw(landscape())
-    mark = artist(axes, "centre")
-    assert to_hex(mark.get_color()) == CENTRE
+    mark = artist(axes, "center")
+    assert to_hex(mark.get_color()) == CENTER
     np.testing.assert_allclose(np.ravel(mark.get_data_3d()), [0, 0, np.log10(0.01)])
 
 
@@ -47,8 +47,8 @@ def test_converged_is_a_green_point_at_its_loss(landscape):
 
 def test_marks_are_drawn_above_the_surface_with_a_stem_to_the_floor(landscape):
     axes, scale = draw(landscape())
-    assert artist(axes, "centre").get_zorder() > artist(axes, "surface").get_zorder()
-    stem = np.array(artist(axes, "centre-stem").get_data_3d())
+    assert artist(axes, "center").get_zorder() > artist(axes, "surface").get_zorder()
+    stem = np.array(artist(axes, "center-stem").get_data_3d())
     np.testing.assert_allclose(stem, [[0, 0], [0, 0], [floor_of(scale), np.log10(0.01)]])
 
 
@@ -73,7 +73,7 @@ def test_every_grid_point_is_a_corner_of_the_surface(landscape):
     assert corners == expected
 
 
-def test_facets_are_coloured_by_their_height(landscape):
+def test_facets_are_colored_by_their_height(landscape):
     axes, scale = draw(landscape())
     surface = artist(axes, "surface")
     assert surface.norm is scale.norm
@@ -97,7 +97,7 @@ def test_facets_that_are_not_finite_are_gaps_marked_on_the_floor(landscape):
 def test_a_landscape_without_relief_is_drawn(landscape, value):
     panel = landscape(size=5)
     panel["loss"] = np.full((5, 5), value)
-    draw(panel | {"centre": np.array([0, 0, value])})
+    draw(panel | {"center": np.array([0, 0, value])})
 
 
 def test_loss_axis_is_ticked_in_nats_on_a_log_scale(landscape):
@@ -119,23 +119,23 @@ def test_camera_is_the_one_asked_for(landscape):
 
 
 @pytest.fixture
-def travelled(landscape):
+def traveled(landscape):
     share = np.linspace(0, 1, 11)
     trajectory = np.column_stack([0.8 * share, 0.2 * share, 10.0 ** (1 - 2 * share)])
     return landscape(trajectory=trajectory, epochs=np.arange(11))
 
 
-def test_trajectory_runs_through_its_points_coloured_by_epoch(travelled):
-    axes, _ = draw(travelled)
+def test_trajectory_runs_through_its_points_colored_by_epoch(traveled):
+    axes, _ = draw(traveled)
     path = np.array(artist(axes, "casing").get_data_3d()).T
-    expected = travelled["trajectory"].copy()
+    expected = traveled["trajectory"].copy()
     expected[:, 2] = np.log10(expected[:, 2])
     np.testing.assert_allclose(path, expected)
     np.testing.assert_allclose(artist(axes, "trajectory").get_array(), np.arange(10) + 0.5)
 
 
-def test_trajectory_has_start_end_and_arrows_in_its_direction(travelled):
-    axes, _ = draw(travelled)
+def test_trajectory_has_start_end_and_arrows_in_its_direction(traveled):
+    axes, _ = draw(traveled)
     start, end = (np.ravel(artist(axes, name).get_data_3d()) for name in ("start", "end"))
     np.testing.assert_allclose(start, [0, 0, 1])
     np.testing.assert_allclose(end, [0.8, 0.2, -1])
@@ -145,17 +145,17 @@ def test_trajectory_has_start_end_and_arrows_in_its_direction(travelled):
         assert (arrow.ends[1] - arrow.ends[0]) @ (end - start) > 0
 
 
-def test_a_trajectory_at_one_position_is_a_vertical_line(travelled):
-    travelled["trajectory"][:, :2] = 0.0
-    axes, _ = draw(travelled)
+def test_a_trajectory_at_one_position_is_a_vertical_line(traveled):
+    traveled["trajectory"][:, :2] = 0.0
+    axes, _ = draw(traveled)
     for arrow in axes.findobj(lambda item: item.get_gid() == "direction"):
         tail, head = arrow.ends
         assert head[2] < tail[2]
         np.testing.assert_array_equal(tail[:2], head[:2])
 
 
-def test_a_trajectory_point_without_loss_breaks_the_line(travelled):
-    travelled["trajectory"][4, 2] = np.inf
-    axes, _ = draw(travelled)
+def test_a_trajectory_point_without_loss_breaks_the_line(traveled):
+    traveled["trajectory"][4, 2] = np.inf
+    axes, _ = draw(traveled)
     assert len(artist(axes, "trajectory").get_array()) == 10 - 2
     assert "1 of 11 without finite loss" in artist(axes, "notes").get_text()

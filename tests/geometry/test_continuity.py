@@ -68,7 +68,7 @@ def test_coinciding_points_are_connected():
     assert measure_longest_gap(points) == pytest.approx(4 / np.sqrt(3))
 
 
-def test_components_are_those_of_the_symmetric_neighbour_graph():
+def test_components_are_those_of_the_symmetric_neighbor_graph():
     points = np.concatenate([CLOUD, CLOUD + AWAY, CLOUD[:11] - AWAY])
     graph = NearestNeighbors(n_neighbors=10).fit(points).kneighbors_graph()
     reach = np.linalg.matrix_power((graph + graph.T).toarray() + np.eye(len(points)) > 0, 64)

@@ -9,8 +9,8 @@ from lossmap.errors import LossmapError
 from lossmap.geometry import columns
 from lossmap.geometry.distances import (
     accumulate_steps,
-    centre_gram,
-    centred_cosine,
+    center_gram,
+    centered_cosine,
     measure_cloud_geometry,
     measure_scores,
 )
@@ -94,13 +94,13 @@ def test_plain_formulas_would_be_noise_here():
     assert relative_error(cosine_distances(thetas).astype(np.float64), cosine) > 0.5
 
 
-def test_gram_is_centred_on_rows_that_are_not_the_optimum():
+def test_gram_is_centered_on_rows_that_are_not_the_optimum():
     thetas, origins = jump_cloud(1.0, 1e-2)
     wide = thetas.astype(np.float64)
-    centred = wide - wide[1:].mean(axis=0)
+    centered = wide - wide[1:].mean(axis=0)
     cloud = measure_cloud_geometry({"run": thetas}, origins)
 
-    np.testing.assert_allclose(cloud.gram, centred @ centred.T, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(cloud.gram, centered @ centered.T, rtol=0, atol=1e-9)
     np.testing.assert_allclose(cloud.gram[1:, 1:].sum(axis=0), 0, atol=1e-8)
     np.testing.assert_allclose(cloud.norms, np.linalg.norm(wide, axis=1), rtol=1e-14)
 
@@ -161,11 +161,11 @@ def test_trajectories_of_one_row_and_rows_of_none_are_measured():
 
 @pytest.mark.parametrize("lengths", [np.geomspace(1e-1, 1e-5, 20), np.geomspace(1e-5, 1e-1, 20)])
 def test_ends_that_lie_close_together_keep_their_digits(lengths):
-    """Trajectories meet (retraining) or part (runs of one initialisation), far from the mean."""
+    """Trajectories meet (retraining) or part (runs of one initialization), far from the mean."""
     generator = np.random.default_rng(0)
-    centre, away, *ways = generator.standard_normal((5, 4000))
-    paths = [centre + length * way for way in ways for length in lengths]
-    thetas = np.array([*paths, centre + 0.1 * away]).astype(np.float32)
+    center, away, *ways = generator.standard_normal((5, 4000))
+    paths = [center + length * way for way in ways for length in lengths]
+    thetas = np.array([*paths, center + 0.1 * away]).astype(np.float32)
     euclidean, cosine = brute_force(thetas)
     origins = make_origins([*np.repeat([0, 1, 2], len(lengths)), 3])
     cloud = measure_cloud_geometry({"run": thetas}, origins)
@@ -226,8 +226,8 @@ def test_accumulated_steps_are_squared_distances():
 
 def test_scores_are_those_of_pca():
     rows = np.random.default_rng(0).standard_normal((20, 50)) * np.geomspace(1, 0.1, 50)
-    centred = rows - rows.mean(axis=0)
-    scores, ratios = measure_scores(centred @ centred.T, 4)
+    centered = rows - rows.mean(axis=0)
+    scores, ratios = measure_scores(centered @ centered.T, 4)
     pca = PCA(4, svd_solver="full")
     wanted = pca.fit_transform(rows)
     wanted *= np.sign(wanted[np.abs(wanted).argmax(axis=0), range(4)])
@@ -242,31 +242,31 @@ def test_scores_of_equal_rows_are_refused():
         measure_scores(np.zeros((3, 3)), 2)
 
 
-def test_centred_cosine_with_all_components_is_that_of_the_centred_rows():
+def test_centered_cosine_with_all_components_is_that_of_the_centered_rows():
     rows = np.random.default_rng(0).standard_normal((12, 30)) + 5
-    centred = rows - rows.mean(axis=0)
+    centered = rows - rows.mean(axis=0)
 
-    found = centred_cosine(centred @ centred.T, 100)
-    np.testing.assert_allclose(found, cosine_distances(centred), atol=1e-12)
+    found = centered_cosine(centered @ centered.T, 100)
+    np.testing.assert_allclose(found, cosine_distances(centered), atol=1e-12)
 
 
-def test_centred_cosine_keeps_tiny_distances():
+def test_centered_cosine_keeps_tiny_distances():
     thetas, origins = jump_cloud(1.0, 1e-4)
     gram = measure_cloud_geometry({"run": thetas}, origins).gram[1:, 1:]
     wide = thetas[1:].astype(np.longdouble)
     _, wanted = brute_force(wide - wide.mean(axis=0))
 
-    assert relative_error(centred_cosine(gram, 100), wanted) < 1e-6
+    assert relative_error(centered_cosine(gram, 100), wanted) < 1e-6
 
 
-def test_centred_cosine_of_a_row_at_the_mean_is_refused():
+def test_centered_cosine_of_a_row_at_the_mean_is_refused():
     rows = np.array([[1.0, 0], [-1, 0], [0, 0]])
     with pytest.raises(LossmapError, match=r"row 2 lies at the mean.*'cosine_space'"):
-        centred_cosine(rows @ rows.T, 2)
+        centered_cosine(rows @ rows.T, 2)
 
 
-def test_centring_a_gram_matrix_is_centring_the_rows():
+def test_centering_a_gram_matrix_is_centering_the_rows():
     rows = np.random.default_rng(0).standard_normal((6, 4))
-    centred = rows - rows.mean(axis=0)
+    centered = rows - rows.mean(axis=0)
 
-    np.testing.assert_allclose(centre_gram(rows @ rows.T), centred @ centred.T, atol=1e-14)
+    np.testing.assert_allclose(center_gram(rows @ rows.T), centered @ centered.T, atol=1e-14)

@@ -10,7 +10,7 @@ from lossmap.geometry.fitting import (
 )
 from lossmap.geometry.plane import fit_basis
 
-PARAMS, SNAPSHOTS, CENTRE = 60, 9, 8
+PARAMS, SNAPSHOTS, CENTER = 60, 9, 8
 LAYOUT = Layout(["weight", "bias"], ["linear", "bias"], [(10, 5), (10,)])
 EPOCHS = np.arange(SNAPSHOTS)
 SPECS = {
@@ -49,13 +49,13 @@ def brute_force_plane(bowl, basis, plane):
         return directions / np.linalg.norm(directions, axis=1, keepdims=True), directions
     _, _, found = np.linalg.svd(bowl.path - bowl.path.mean(axis=0), full_matrices=False)
     unit = found[:2] * np.sign(np.sum(found[:2] * basis.directions, axis=1, keepdims=True))
-    return unit, np.linalg.norm(bowl.path[CENTRE]) * unit
+    return unit, np.linalg.norm(bowl.path[CENTER]) * unit
 
 
 def project(bowl, basis, reading, plane=0):
     coordinates = plane_coordinates(basis, plane, reading)
     directions = basis.scaled_directions(plane)
-    return np.array([reconstruct(basis.centre, directions, pair) for pair in coordinates])
+    return np.array([reconstruct(basis.center, directions, pair) for pair in coordinates])
 
 
 def fitting_error(bowl, projected):
@@ -67,13 +67,13 @@ def fitting_error(bowl, projected):
 @pytest.mark.parametrize("method", SPECS)
 def test_landscape_of_a_bowl_is_the_closed_form(bowl, method):
     """f(α, β) = a + ½ (r + αu + βv)·(r + αu + βv), with r = A (w_c − w*), u = A d_0, v = A d_1."""
-    basis = fit_basis(bowl.thetas, EPOCHS, CENTRE, LAYOUT, SPECS[method])
+    basis = fit_basis(bowl.thetas, EPOCHS, CENTER, LAYOUT, SPECS[method])
     _, (d_0, d_1) = brute_force_plane(bowl, basis, 0)
-    r, u, v = bowl.A @ (bowl.path[CENTRE] - bowl.minimum), bowl.A @ d_0, bowl.A @ d_1
+    r, u, v = bowl.A @ (bowl.path[CENTER] - bowl.minimum), bowl.A @ d_0, bowl.A @ d_1
 
     for alpha in np.linspace(-1, 1, 7):
         for beta in np.linspace(-1, 1, 5):
-            found = reconstruct(basis.centre, basis.scaled_directions(), (alpha, beta))
+            found = reconstruct(basis.center, basis.scaled_directions(), (alpha, beta))
             point = r + alpha * u + beta * v
             assert np.isclose(bowl.loss(found), bowl.least + 0.5 * point @ point, rtol=1e-5)
 
@@ -82,12 +82,12 @@ def test_landscape_of_a_bowl_is_the_closed_form(bowl, method):
 @pytest.mark.parametrize("plane", [0, 1])
 def test_orthogonal_projection_is_the_nearest_point_of_the_plane(bowl, method, plane):
     """w̃ = w_c + Q Qᵀ (w − w_c), Q an orthonormal basis of span {d_0, d_1}."""
-    basis = fit_basis(bowl.thetas, EPOCHS, CENTRE, LAYOUT, SPECS[method])
+    basis = fit_basis(bowl.thetas, EPOCHS, CENTER, LAYOUT, SPECS[method])
     plane = plane * (method == "fn")
     _, directions = brute_force_plane(bowl, basis, plane)
     Q, _ = np.linalg.qr(directions.T)
-    centre = bowl.path[CENTRE]
-    wanted = np.array([centre + Q @ Q.T @ (w - centre) for w in bowl.path])
+    center = bowl.path[CENTER]
+    wanted = np.array([center + Q @ Q.T @ (w - center) for w in bowl.path])
 
     found = project(bowl, basis, "orthogonal", plane)
 
@@ -100,10 +100,10 @@ def test_orthogonal_projection_is_the_nearest_point_of_the_plane(bowl, method, p
 
 def test_literal_projection_of_pca_is_equation_4_as_printed(bowl):
     """w̃ = w_c + ‖w_c‖ P Pᵀ (w − w_c) (ding2023 Eq. 4)."""
-    basis = fit_basis(bowl.thetas, EPOCHS, CENTRE, LAYOUT, SPECS["pca"])
+    basis = fit_basis(bowl.thetas, EPOCHS, CENTER, LAYOUT, SPECS["pca"])
     P = brute_force_plane(bowl, basis, 0)[0].T
-    centre = bowl.path[CENTRE]
-    wanted = np.array([centre + np.linalg.norm(centre) * P @ P.T @ (w - centre) for w in bowl.path])
+    center = bowl.path[CENTER]
+    wanted = np.array([center + np.linalg.norm(center) * P @ P.T @ (w - center) for w in bowl.path])
 
     found = project(bowl, basis, "literal")
 
@@ -117,11 +117,11 @@ def test_literal_projection_of_pca_is_equation_4_as_printed(bowl):
 @pytest.mark.parametrize("method", SPECS)
 def test_literal_coordinates_are_products_with_the_unit_directions(bowl, method):
     """[α, β] = (w − w_c)ᵀ [p_0, p_1] and w̃ = w_c + α d_0 + β d_1 (ding2023 Eq. 3)."""
-    basis = fit_basis(bowl.thetas, EPOCHS, CENTRE, LAYOUT, SPECS[method])
+    basis = fit_basis(bowl.thetas, EPOCHS, CENTER, LAYOUT, SPECS[method])
     for plane in range(len(basis.seeds)):
         unit, directions = brute_force_plane(bowl, basis, plane)
-        wanted = np.array([[(w - bowl.path[CENTRE]) @ p for p in unit] for w in bowl.path])
-        points = bowl.path[CENTRE] + wanted @ directions
+        wanted = np.array([[(w - bowl.path[CENTER]) @ p for p in unit] for w in bowl.path])
+        points = bowl.path[CENTER] + wanted @ directions
 
         found = plane_coordinates(basis, plane, "literal")
 
@@ -144,15 +144,15 @@ def test_literal_reading_is_longer_by_the_length_of_the_directions():
 
 
 @pytest.mark.parametrize("reading", ["orthogonal", "literal"])
-def test_centre_is_projected_onto_itself_exactly(bowl, reading):
+def test_center_is_projected_onto_itself_exactly(bowl, reading):
     for spec in SPECS.values():
-        basis = fit_basis(bowl.thetas, EPOCHS, CENTRE, LAYOUT, spec)
-        assert np.array_equal(project(bowl, basis, reading)[CENTRE], bowl.thetas[CENTRE])
+        basis = fit_basis(bowl.thetas, EPOCHS, CENTER, LAYOUT, spec)
+        assert np.array_equal(project(bowl, basis, reading)[CENTER], bowl.thetas[CENTER])
 
 
 def test_trajectory_in_the_plane_has_no_fitting_error(bowl):
     flat = (bowl.path[0] + np.outer(EPOCHS, bowl.A[0]) + np.outer(EPOCHS**2, bowl.A[1]) / 9) / 4
-    basis = fit_basis(flat.astype(np.float32), EPOCHS, CENTRE, LAYOUT, SPECS["pca"])
+    basis = fit_basis(flat.astype(np.float32), EPOCHS, CENTER, LAYOUT, SPECS["pca"])
     losses = [
         [bowl.loss(w) for w in flat],
         [bowl.loss(w) for w in project(bowl, basis, "orthogonal")],

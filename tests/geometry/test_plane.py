@@ -8,7 +8,7 @@ from lossmap.errors import LossmapError
 from lossmap.geometry import columns
 from lossmap.geometry.fitting import plane_coordinates, reconstruct
 from lossmap.geometry.plane import (
-    draw_filter_normalised,
+    draw_filter_normalized,
     fit_basis,
     fit_principal_directions,
     measure_coordinates,
@@ -64,13 +64,13 @@ def widths(request, monkeypatch):
 
 def test_gram_equals_the_definition(widths):
     thetas = walk()
-    centred = thetas.astype(np.float64) - thetas.astype(np.float64).mean(axis=0)
-    brute = np.array([[np.dot(one, two) for two in centred] for one in centred])
+    centered = thetas.astype(np.float64) - thetas.astype(np.float64).mean(axis=0)
+    brute = np.array([[np.dot(one, two) for two in centered] for one in centered])
 
     assert np.allclose(measure_gram(thetas, every(thetas)), brute, rtol=1e-12, atol=1e-12)
 
 
-def test_gram_of_a_window_is_centred_on_the_window():
+def test_gram_of_a_window_is_centered_on_the_window():
     thetas = walk()
 
     found = measure_gram(thetas, np.arange(3, 9))
@@ -96,8 +96,8 @@ def test_snapshot_farthest_out_lies_on_the_positive_side():
     for seed in range(8):
         thetas = walk(seed=seed)
         directions, _ = fit(thetas, 3)
-        centred = thetas.astype(np.float64) - thetas.astype(np.float64).mean(axis=0)
-        scores = centred @ directions.T.astype(np.float64)
+        centered = thetas.astype(np.float64) - thetas.astype(np.float64).mean(axis=0)
+        scores = centered @ directions.T.astype(np.float64)
 
         assert np.all(scores[np.abs(scores).argmax(axis=0), range(3)] > 0)
 
@@ -203,76 +203,76 @@ def test_coordinates_are_the_least_squares_solution_in_each_plane(widths):
 
 def test_project_inverts_reconstruct():
     generator = np.random.default_rng(0)
-    centre = generator.standard_normal(500).astype(np.float32)
+    center = generator.standard_normal(500).astype(np.float32)
     directions = generator.standard_normal((2, 500)).astype(np.float32)
     directions[1] += directions[0]
     wanted = generator.uniform(-1, 1, (9, 2))
-    thetas = np.stack([reconstruct(centre, directions, pair) for pair in wanted])
+    thetas = np.stack([reconstruct(center, directions, pair) for pair in wanted])
 
-    found, _ = measure_coordinates(thetas, centre, directions)
+    found, _ = measure_coordinates(thetas, center, directions)
 
     assert np.allclose(found, wanted, atol=1e-6)
 
 
 def test_reconstruct_inverts_project_in_the_plane():
     generator = np.random.default_rng(0)
-    centre = generator.standard_normal(500).astype(np.float32)
+    center = generator.standard_normal(500).astype(np.float32)
     directions = generator.standard_normal((2, 500)).astype(np.float32)
-    thetas = (centre + generator.uniform(-1, 1, (9, 2)) @ directions).astype(np.float32)
-    coordinates, _ = measure_coordinates(thetas, centre, directions)
-    found = [reconstruct(centre, directions, pair) for pair in coordinates]
+    thetas = (center + generator.uniform(-1, 1, (9, 2)) @ directions).astype(np.float32)
+    coordinates, _ = measure_coordinates(thetas, center, directions)
+    found = [reconstruct(center, directions, pair) for pair in coordinates]
 
     assert np.allclose(found, thetas, atol=2e-6)
 
 
-def brute_force_filter_norm(centre, drawn, ignore):
-    """Return the drawn vector with each filter at the norm of the centre's: Li et al. (2018)."""
-    found, offset = np.zeros(len(centre)), 0
+def brute_force_filter_norm(center, drawn, ignore):
+    """Return the drawn vector with each filter at the norm of the center's: Li et al. (2018)."""
+    found, offset = np.zeros(len(center)), 0
     for shape in LAYOUT.shapes:
         size = int(np.prod(shape))
         if len(shape) <= 1:
             if ignore == "none":
-                found[offset : offset + size] = centre[offset : offset + size]
+                found[offset : offset + size] = center[offset : offset + size]
         else:
             for start in range(offset, offset + size, size // shape[0]):
                 part = slice(start, start + size // shape[0])
                 wide = drawn[part].astype(np.float64)
-                length = np.sqrt(sum(float(value) ** 2 for value in centre[part]))
+                length = np.sqrt(sum(float(value) ** 2 for value in center[part]))
                 found[part] = wide / np.sqrt(sum(wide**2)) * length
         offset += size
     return found
 
 
 @pytest.mark.parametrize("ignore", ["bias_bn", "none"])
-def test_filters_have_the_norm_of_the_centres_filters(ignore):
-    centre = walk()[0]
+def test_filters_have_the_norm_of_the_centers_filters(ignore):
+    center = walk()[0]
     drawn = np.random.default_rng(3).standard_normal((2, LAYOUT.size), dtype=np.float32)
-    found = draw_filter_normalised(centre, LAYOUT, 3, 2, ignore)
+    found = draw_filter_normalized(center, LAYOUT, 3, 2, ignore)
 
     assert found.dtype == np.float32
     for direction, raw in zip(found, drawn, strict=True):
-        brute = brute_force_filter_norm(centre, raw, ignore)
+        brute = brute_force_filter_norm(center, raw, ignore)
         assert np.allclose(direction, brute, rtol=1e-6, atol=1e-7)
 
 
 def test_filter_of_zeros_has_no_direction():
-    centre = walk()[0]
-    centre[:18] = 0.0
+    center = walk()[0]
+    center[:18] = 0.0
 
-    found = draw_filter_normalised(centre, LAYOUT, 0)
+    found = draw_filter_normalized(center, LAYOUT, 0)
 
     assert np.all(found[:, :18] == 0)
     assert np.all(found[:, 18:36] != 0)
 
 
 def test_drawn_directions_depend_on_the_seed_alone():
-    centre = walk()[0]
+    center = walk()[0]
     np.random.default_rng(0)
-    one = draw_filter_normalised(centre, LAYOUT, 5)
-    draw_filter_normalised(centre, LAYOUT, 6)
+    one = draw_filter_normalized(center, LAYOUT, 5)
+    draw_filter_normalized(center, LAYOUT, 6)
 
-    assert np.array_equal(one, draw_filter_normalised(centre, LAYOUT, 5))
-    assert not np.allclose(one, draw_filter_normalised(centre, LAYOUT, 6))
+    assert np.array_equal(one, draw_filter_normalized(center, LAYOUT, 5))
+    assert not np.allclose(one, draw_filter_normalized(center, LAYOUT, 6))
     assert not np.allclose(one[0], one[1])
 
 
@@ -305,7 +305,7 @@ def test_pca_plane_holds_the_variance_of_two_components(widths):
     assert basis.plane_variance_ratio.shape == (1,)
 
 
-def test_directions_of_pca_have_the_norm_of_the_centre():
+def test_directions_of_pca_have_the_norm_of_the_center():
     """ding2023 Eq. 2."""
     thetas = walk()
     basis = fit_basis(thetas, EPOCHS, 4, LAYOUT, {"method": "pca"})
@@ -313,18 +313,18 @@ def test_directions_of_pca_have_the_norm_of_the_centre():
 
     assert np.allclose(lengths, np.linalg.norm(thetas[4].astype(np.float64)), rtol=1e-6)
     assert np.array_equal(basis.directions, fit(thetas)[0])
-    assert np.array_equal(basis.centre, thetas[4])
-    assert basis.centre_epoch == 6
+    assert np.array_equal(basis.center, thetas[4])
+    assert basis.center_epoch == 6
     assert basis.seeds.tolist() == [-1]
     assert np.all(plane_coordinates(basis, 0, "orthogonal")[4] == 0)
 
 
-def test_filter_normalised_directions_are_taken_as_they_are():
+def test_filter_normalized_directions_are_taken_as_they_are():
     thetas = walk()
     basis = fit_basis(thetas, EPOCHS, 11, LAYOUT, FN)
 
     for index, seed in enumerate(FN["seeds"]):
-        drawn = draw_filter_normalised(thetas[11], LAYOUT, seed)
+        drawn = draw_filter_normalized(thetas[11], LAYOUT, seed)
         assert np.array_equal(basis.scaled_directions(index), drawn)
     assert basis.seeds.tolist() == FN["seeds"]
     assert basis.coordinates.shape == (12, 6)
@@ -363,11 +363,11 @@ def test_window_with_fewer_than_three_snapshots_is_refused():
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
-def test_centre_without_a_length_is_refused(value):
+def test_center_without_a_length_is_refused(value):
     thetas = walk()
     thetas[11] = value
 
-    with pytest.raises(LossmapError, match="centre at epoch 20 has norm"):
+    with pytest.raises(LossmapError, match="center at epoch 20 has norm"):
         fit_basis(thetas, EPOCHS, 11, LAYOUT, {"method": "pca"})
 
 

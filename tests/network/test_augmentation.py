@@ -1,4 +1,4 @@
-"""Rotation and colour jitter of a batch are torchvision's, image by image."""
+"""Rotation and color jitter of a batch are torchvision's, image by image."""
 
 import numpy as np
 import pytest
@@ -40,11 +40,11 @@ def test_each_image_is_tinted_as_torchvision_tints_it():
     torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("colour", [0.0, 0.3, 1.0])
-def test_grey_stays_grey_under_any_hue(colour):
-    images = torch.full((2, 3, 4, 4), colour)
+@pytest.mark.parametrize("color", [0.0, 0.3, 1.0])
+def test_gray_stays_gray_under_any_hue(color):
+    images = torch.full((2, 3, 4, 4), color)
     factors = torch.tensor([[1.0, 1.0, 1.0, 0.25], [1.0, 1.0, 1.5, -0.5]])
-    found = jitter_colors(images, factors)  # the weights of a grey value add up to 0.9999
+    found = jitter_colors(images, factors)  # the weights of a gray value add up to 0.9999
     torch.testing.assert_close(found, images, rtol=0, atol=5e-5)
 
 

@@ -118,7 +118,7 @@ def test_constant_images_have_a_deviation_of_exactly_zero(value):
 @pytest.mark.parametrize(
     ("classes", "train", "test"), [(10, None, None), (10, 1000, 400), (100, 1003, 250)]
 )
-def test_digits_are_balanced_grey_images_that_make_a_valid_artifact(tmp_path, classes, train, test):
+def test_digits_are_balanced_gray_images_that_make_a_valid_artifact(tmp_path, classes, train, test):
     found = digits(classes, train, test)
     for images, labels, size in (
         (found.train_images, found.train_labels, train or 10 * TRAIN_PER_DIGIT),

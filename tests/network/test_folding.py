@@ -13,7 +13,7 @@ MODELS = "lossmap.network.models"
 NETWORKS = ("resnet:resnet20", "vgg:vgg11", "googlenet:googlenet", "wide_resnet:wide_resnet10_2")
 
 
-def randomise(network: nn.Module) -> nn.Module:
+def randomize(network: nn.Module) -> nn.Module:
     """Give statistics, scales and shifts that any mistake would show."""
     generator = torch.Generator().manual_seed(3)
     for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
@@ -38,7 +38,7 @@ def images():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_folded_network_computes_the_same(name, images):
-    network = randomise(
+    network = randomize(
         build_network(f"{MODELS}.{name}", classes=10, channels=3, width=0.125, seed=0)
     )
     folded = fold_batch_norms(network, images)
@@ -53,7 +53,7 @@ def test_folded_network_computes_the_same(name, images):
 def test_later_parameters_and_statistics_are_followed(images):
     network = nn.Sequential(nn.Conv2d(3, 5, 3, bias=False), nn.BatchNorm2d(5)).eval()
     folded = fold_batch_norms(network, images.float())
-    randomise(network)
+    randomize(network)
     with torch.no_grad():
         torch.testing.assert_close(folded(images), network(images), rtol=1e-12, atol=1e-12)
 

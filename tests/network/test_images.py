@@ -24,7 +24,7 @@ def _crop(dataset) -> np.ndarray:
     return np.ascontiguousarray(dataset.train_images[:, :, :6])
 
 
-def normalise_plainly(pixels: np.ndarray, dataset) -> np.ndarray:
+def normalize_plainly(pixels: np.ndarray, dataset) -> np.ndarray:
     scaled = (pixels / 255.0 - dataset.mean) / dataset.std
     return scaled.transpose(2, 0, 1)
 
@@ -41,7 +41,7 @@ def test_batches_equal_padding_slicing_and_flipping_each_image(images, dataset):
         expected = padded[image, row : row + 8, column : column + 6]
         if plan.flips[position]:
             expected = expected[:, ::-1]
-        expected = normalise_plainly(expected, dataset)
+        expected = normalize_plainly(expected, dataset)
         np.testing.assert_allclose(inputs[position].numpy(), expected, atol=1e-5)
         assert labels[position] == dataset.train_labels[image]
 
@@ -94,11 +94,11 @@ def test_without_flip_and_padding_only_the_order_is_drawn(dataset):
     assert not plan.rows.any()
     assert not plan.columns.any()
     inputs, _ = take_batch(images, plan, slice(0, 1))
-    expected = normalise_plainly(dataset.train_images[int(plan.order[0])], dataset)
+    expected = normalize_plainly(dataset.train_images[int(plan.order[0])], dataset)
     np.testing.assert_allclose(inputs[0].numpy(), expected, atol=1e-5)
 
 
-def test_padding_is_black_before_normalisation(images, dataset):
+def test_padding_is_black_before_normalization(images, dataset):
     corner = torch.zeros(30, dtype=torch.int64)
     plan = Epoch(torch.arange(30), corner.bool(), corner, corner, None, None)
     inputs, _ = take_batch(images, plan, slice(0, 3))
@@ -107,18 +107,18 @@ def test_padding_is_black_before_normalisation(images, dataset):
     torch.testing.assert_close(border, black[None, :, None, None].expand_as(border))
 
 
-def test_normalised_images_have_mean_0_and_deviation_1(dataset):
+def test_normalized_images_have_mean_0_and_deviation_1(dataset):
     images = move_images(dataset, "train", "cpu")
-    inputs = images.normalise(images.pixels).double()
+    inputs = images.normalize(images.pixels).double()
     torch.testing.assert_close(inputs.mean((0, 2, 3)), torch.zeros(3).double(), atol=1e-5, rtol=0)
     deviation = inputs.std((0, 2, 3), correction=0)
     torch.testing.assert_close(deviation, torch.ones(3).double(), atol=1e-5, rtol=0)
 
 
-def test_test_images_are_normalised_by_the_training_images(dataset):
+def test_test_images_are_normalized_by_the_training_images(dataset):
     images = move_images(dataset, "test", "cpu")
-    expected = normalise_plainly(dataset.test_images[4], dataset)
-    np.testing.assert_allclose(images.normalise(images.pixels)[4].numpy(), expected, atol=1e-5)
+    expected = normalize_plainly(dataset.test_images[4], dataset)
+    np.testing.assert_allclose(images.normalize(images.pixels)[4].numpy(), expected, atol=1e-5)
     assert len(images) == 10
     assert images.size == (8, 8)
 

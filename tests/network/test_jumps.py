@@ -70,7 +70,7 @@ def filters_of(vector, dataset, spec):
     return filters, single
 
 
-def test_a_jump_is_the_step_times_a_filter_normalised_direction(dataset, minimum, spec, retrain):
+def test_a_jump_is_the_step_times_a_filter_normalized_direction(dataset, minimum, spec, retrain):
     found = read(retrain())
     of_direction, single = filters_of(found["direction"], dataset, spec)
     of_minimum, _ = filters_of(minimum[0], dataset, spec)
@@ -121,7 +121,7 @@ def test_the_jump_point_is_measured_with_the_statistics_of_the_minimum(
     images = move_images(dataset, "test", "cpu")
     network.module.eval()
     with torch.no_grad():
-        logits = network.module(images.normalise(images.pixels))
+        logits = network.module(images.normalize(images.pixels))
     expected = float(cross_entropy(logits, images.labels))
     assert found["test_loss"][2, 0] == pytest.approx(expected, rel=1e-5)
 

@@ -1,5 +1,8 @@
 """Properties that every built-in network has, and the published size of each."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -49,7 +52,7 @@ def test_each_class_adds_one_row_and_one_bias(network, published, features, stem
 
 
 @pytest.mark.parametrize(("network", "published", "features", "stem"), PUBLISHED)
-def test_grey_images_save_two_thirds_of_the_first_convolution(network, published, features, stem):
+def test_gray_images_save_two_thirds_of_the_first_convolution(network, published, features, stem):
     assert count_on_meta(network, classes=10, channels=1) == published - 2 * 9 * stem
 
 
@@ -111,7 +114,7 @@ def test_a_freshly_built_network_passes_a_signal_of_order_one(network):
 
 
 @every_network
-def test_initialisation_is_he_normal_by_fan_out(network):
+def test_initialization_is_he_normal_by_fan_out(network):
     torch.manual_seed(0)
     for module in network(classes=10, width=0.5).modules():
         if isinstance(module, nn.Conv2d):
@@ -126,7 +129,7 @@ def test_initialisation_is_he_normal_by_fan_out(network):
 
 
 @every_network
-def test_initialisation_depends_on_the_global_seed_alone(network):
+def test_initialization_depends_on_the_global_seed_alone(network):
     torch.manual_seed(3)
     first = network(classes=4, width=0.25)
     torch.manual_seed(3)
@@ -179,3 +182,17 @@ def test_scaled_rounds_and_keeps_at_least_one_channel():
 def test_a_width_that_is_not_positive_is_refused(network, width):
     with pytest.raises(ValueError, match="width: expected a number above 0, got"):
         network(classes=10, width=width)
+
+
+@pytest.mark.parametrize("factory", ["resnet:resnet20", "wide_resnet:wide_resnet10_2", "vgg:vgg11"])
+@pytest.mark.parametrize("size", [48, 64])
+def test_training_leaves_the_heap_alone_at_any_image_size(factory, size):
+    # PyTorch's backward of strided 1x1 convolutions aborts the process on some sizes.
+    lines = (
+        "import torch; from lossmap.network.factory import build_network",
+        f"net = build_network('lossmap.network.models.{factory}', classes=10, channels=3, "
+        "width=0.25, seed=0)",
+        f"x = torch.randn(32, {size}, {size}, 3).permute(0, 3, 1, 2)",
+        "for _ in range(3): net(x).square().mean().backward()",
+    )
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)

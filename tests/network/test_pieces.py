@@ -24,7 +24,7 @@ from lossmap.network.pieces import Pieces, forward_in_pieces
 from lossmap.network.surface import Surface
 from lossmap.network.training import Run, evaluate_accuracy, train_run
 
-STATISTICS = ("batch", "centre", "recalibrate")
+STATISTICS = ("batch", "center", "recalibrate")
 EVALUATION = {"images": 14, "batch": 10, "seed": 2}  # batches of 10 and 4 images
 NETWORKS = {
     "resnet20": {"factory": "lossmap.network.models.resnet:resnet20", "width": 0.125},
@@ -103,7 +103,7 @@ def test_in_single_precision_no_more_than_rounding_differs(make_surface, bn_stat
 def test_statistics_of_the_pieces_themselves_would_be_seen(
     make_surface, monkeypatch, bn_statistics
 ):
-    """The tests above can tell: here each piece is normalised by itself."""
+    """The tests above can tell: here each piece is normalized by itself."""
     monkeypatch.setattr(
         "lossmap.network.pieces.forward_in_pieces",
         lambda module, inputs, size: torch.cat([module(piece) for piece in inputs.split(size)]),
@@ -190,7 +190,7 @@ def test_other_errors_are_not_taken_for_full_memory(make_surface):
         RuntimeError("GET was unable to find an engine to execute this computation"),
     ],
 )
-def test_full_memory_is_recognised_in_every_form(error):
+def test_full_memory_is_recognized_in_every_form(error):
     assert is_out_of_memory(error)
 
 
@@ -239,7 +239,7 @@ def test_fixed_statistics_take_one_pass():
 
 
 class Gated(nn.BatchNorm1d):
-    """A batch norm that does more than normalise."""
+    """A batch norm that does more than normalize."""
 
     def forward(self, input):
         return super().forward(input.sigmoid())
@@ -249,7 +249,7 @@ def test_norm_with_a_way_of_its_own_is_refused():
     network = FlatNetwork(Sharing(Gated))
     with (
         network.batch_statistics(),
-        pytest.raises(LossmapError, match=r"Gated normalises in a way of its own.* device=cpu"),
+        pytest.raises(LossmapError, match=r"Gated normalizes in a way of its own.* device=cpu"),
     ):
         forward_in_pieces(network.module, ROWS, 4)
 

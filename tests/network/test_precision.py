@@ -22,7 +22,7 @@ def check(loss, exact, points=9, bound=0.02):
 
 def test_deviation_is_the_largest_of_the_sample(exact):
     loss = exact.copy()
-    loss[2, 2] *= 1.01  # the centre
+    loss[2, 2] *= 1.01  # the center
     loss[0, 0] *= 0.995
     found = check(loss, exact)
     assert found.deviation == pytest.approx(0.01)

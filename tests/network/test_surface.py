@@ -1,4 +1,4 @@
-"""The landscape is the plain loss of the plain network at centre + α d₀ + β d₁."""
+"""The landscape is the plain loss of the plain network at center + α d₀ + β d₁."""
 
 import math
 
@@ -16,7 +16,7 @@ from lossmap.errors import LossmapError
 from lossmap.geometry.plane import fit_basis
 from lossmap.network.factory import build_network
 from lossmap.network.images import choose_balanced
-from lossmap.network.normalisation import normalise_few_channels
+from lossmap.network.normalization import normalize_few_channels
 from lossmap.network.surface import (
     Surface,
     evaluate_grid,
@@ -26,7 +26,7 @@ from lossmap.network.surface import (
 )
 from lossmap.network.training import train_run
 
-STATISTICS = ("batch", "centre", "recalibrate")
+STATISTICS = ("batch", "center", "recalibrate")
 EVALUATION = {"images": 20, "batch": 8, "seed": 2}  # batches of 8, 8 and 4 images
 
 
@@ -122,23 +122,23 @@ def test_loss_equals_an_independent_evaluation(
     make_surface, make_basis, run, plain_loss, bn_statistics
 ):
     basis = make_basis()
-    loss, accuracy = make_surface(basis, bn_statistics).evaluate(torch.from_numpy(basis.centre))
-    expected, share = plain_loss(basis.centre, run["buffers"][-1], bn_statistics)
+    loss, accuracy = make_surface(basis, bn_statistics).evaluate(torch.from_numpy(basis.center))
+    expected, share = plain_loss(basis.center, run["buffers"][-1], bn_statistics)
     assert loss == pytest.approx(expected, rel=1e-6)
     assert accuracy == pytest.approx(share)
 
 
 @pytest.mark.parametrize("bn_statistics", STATISTICS)
-def test_grid_centre_equals_plain_loss(make_surface, make_basis, log, bn_statistics):
+def test_grid_center_equals_plain_loss(make_surface, make_basis, log, bn_statistics):
     basis = make_basis("fn")
     grid = evaluate_grid(make_surface(basis, bn_statistics), basis, 3, 0.5, log)
     other = make_surface(basis, bn_statistics)
-    assert (grid.loss[1, 1], grid.accuracy[1, 1]) == other.evaluate(torch.from_numpy(basis.centre))
+    assert (grid.loss[1, 1], grid.accuracy[1, 1]) == other.evaluate(torch.from_numpy(basis.center))
 
 
 @pytest.mark.parametrize("method", ["pca", "fn"])
 @pytest.mark.parametrize("bn_statistics", STATISTICS)
-def test_grid_points_equal_the_loss_at_centre_plus_both_directions(
+def test_grid_points_equal_the_loss_at_center_plus_both_directions(
     make_surface, make_basis, run, log, plain_loss, method, bn_statistics
 ):
     basis = make_basis(method)
@@ -147,7 +147,7 @@ def test_grid_points_equal_the_loss_at_centre_plus_both_directions(
     np.testing.assert_allclose(grid.alphas, [-0.1, 0.0, 0.1])
     np.testing.assert_allclose(grid.betas, [-0.1, 0.0, 0.1])
     for i, j in [(0, 2), (2, 0), (2, 2), (1, 2)]:
-        point = basis.centre + grid.alphas[i] * first + grid.betas[j] * second
+        point = basis.center + grid.alphas[i] * first + grid.betas[j] * second
         loss, accuracy = plain_loss(point.astype(np.float32), run["buffers"][-1], bn_statistics)
         assert grid.loss[i, j] == pytest.approx(loss, rel=1e-4)
         assert grid.accuracy[i, j] == pytest.approx(accuracy, abs=1 / 20)
@@ -160,15 +160,15 @@ def test_value_does_not_depend_on_what_was_evaluated_before(
 ):
     basis = make_basis()
     surface = make_surface(basis, bn_statistics)
-    centre = torch.from_numpy(basis.centre)
-    first = surface.evaluate(centre)
-    for theta in (*run["thetas"], 1e30 * basis.centre, basis.centre * np.float32(np.nan)):
+    center = torch.from_numpy(basis.center)
+    first = surface.evaluate(center)
+    for theta in (*run["thetas"], 1e30 * basis.center, basis.center * np.float32(np.nan)):
         surface.evaluate(torch.from_numpy(theta))
-    assert surface.evaluate(centre) == first
+    assert surface.evaluate(center) == first
 
 
-@pytest.mark.parametrize("bn_statistics", ["batch", "centre"])
-def test_running_statistics_stay_those_of_the_centre(
+@pytest.mark.parametrize("bn_statistics", ["batch", "center"])
+def test_running_statistics_stay_those_of_the_center(
     make_surface, make_basis, run, log, bn_statistics
 ):
     basis = make_basis(row=2)
@@ -180,16 +180,16 @@ def test_running_statistics_stay_those_of_the_centre(
 def test_batch_loss_depends_on_theta_and_the_data_alone(make_surface, make_basis):
     basis = make_basis()
     surface = make_surface(basis, "batch")
-    centre = torch.from_numpy(basis.centre)
-    before = surface.evaluate(centre)
+    center = torch.from_numpy(basis.center)
+    before = surface.evaluate(center)
     surface.set_buffers(np.full(surface.network.buffers.shape, 7.0, np.float32))
-    assert surface.evaluate(centre) == before
+    assert surface.evaluate(center) == before
 
 
 def test_evaluation_images_are_fixed_by_their_seed(make_surface, make_basis):
     basis = make_basis()
-    centre = torch.from_numpy(basis.centre)
-    found = [make_surface(basis, "batch", seed=seed).evaluate(centre)[0] for seed in (2, 2, 3)]
+    center = torch.from_numpy(basis.center)
+    found = [make_surface(basis, "batch", seed=seed).evaluate(center)[0] for seed in (2, 2, 3)]
     assert found[0] == found[1] != found[2]
 
 
@@ -198,34 +198,34 @@ def test_loss_that_is_not_finite_is_recorded_as_infinite(make_surface, make_basi
     basis = make_basis()
     surface = make_surface(basis, bn_statistics)
     for value in (np.nan, np.inf, 3e38):
-        theta = torch.from_numpy(basis.centre * np.float32(value))
+        theta = torch.from_numpy(basis.center * np.float32(value))
         assert surface.evaluate(theta)[0] == math.inf
 
 
 def test_grid_goes_on_beyond_points_that_are_not_finite(make_surface, make_basis, log):
     basis = make_basis()
-    grid = evaluate_grid(make_surface(basis, "centre"), basis, 3, 1e38, log)
+    grid = evaluate_grid(make_surface(basis, "center"), basis, 3, 1e38, log)
     assert np.isfinite(grid.loss[1, 1])
     assert np.isinf(np.delete(grid.loss.ravel(), 4)).all()
 
 
 def test_running_statistics_of_the_untrained_network_are_refused(make_surface, make_basis):
     basis = make_basis(row=0)
-    with pytest.raises(LossmapError, match=r"tiny\.h5: bn_statistics is 'centre', but .*untrained"):
-        make_surface(basis, "centre")
+    with pytest.raises(LossmapError, match=r"tiny\.h5: bn_statistics is 'center', but .*untrained"):
+        make_surface(basis, "center")
     for allowed in ("batch", "recalibrate"):
         make_surface(basis, allowed)
 
 
 def test_basis_of_another_network_is_refused(make_surface, make_basis):
     basis = make_basis()
-    short = Basis(**vars(basis) | {"centre": basis.centre[:-1]})
+    short = Basis(**vars(basis) | {"center": basis.center[:-1]})
     with pytest.raises(LossmapError, match="has 4429 parameters, but the basis has 4428; rebuild"):
         make_surface(short, "batch")
 
 
-def test_centre_epoch_without_a_snapshot_is_refused(make_surface, make_basis):
-    absent = Basis(**vars(make_basis()) | {"centre_epoch": 17})
+def test_center_epoch_without_a_snapshot_is_refused(make_surface, make_basis):
+    absent = Basis(**vars(make_basis()) | {"center_epoch": 17})
     with pytest.raises(LossmapError, match=r"no snapshot at epoch 17; epochs kept: 0, 1, 2, 3$"):
         make_surface(absent, "batch")
 
@@ -242,14 +242,14 @@ def test_positions_are_symmetric_and_hit_zero_and_the_ends(resolution, extent):
 def project_plainly(basis, plane: int, theta, reading: str) -> np.ndarray:
     """Return w̃ of ding2023 Eq. 4 in float64, by least squares or as printed."""
     plane_directions = basis.scaled_directions(plane).astype(np.float64)
-    centre = basis.centre.astype(np.float64)
-    offset = theta.astype(np.float64) - centre
+    center = basis.center.astype(np.float64)
+    offset = theta.astype(np.float64) - center
     if reading == "orthogonal":
         coordinates = np.linalg.lstsq(plane_directions.T, offset, rcond=None)[0]
     else:
         lengths = np.linalg.norm(plane_directions, axis=1)
         coordinates = plane_directions @ offset / lengths
-    return centre + coordinates @ plane_directions
+    return center + coordinates @ plane_directions
 
 
 @pytest.mark.parametrize("method", ["pca", "fn"])
@@ -284,19 +284,19 @@ def test_projection_equals_a_plain_loop(
             assert getattr(found, f"non_finite_{reading}")[plane] == 0
 
 
-def test_snapshots_keep_their_own_running_statistics_under_centre(
+def test_snapshots_keep_their_own_running_statistics_under_center(
     make_surface, make_basis, run, log, plain_loss
 ):
     basis = make_basis()
-    surface = make_surface(basis, "centre")
+    surface = make_surface(basis, "center")
     found = project_trajectory(surface, basis, run["thetas"], run["buffers"], log)
     theta, own, last = run["thetas"][1], run["buffers"][1], run["buffers"][-1]
-    assert found.loss[1] == pytest.approx(plain_loss(theta, own, "centre")[0], rel=1e-5)
-    assert found.loss[1] != pytest.approx(plain_loss(theta, last, "centre")[0], rel=1e-3)
+    assert found.loss[1] == pytest.approx(plain_loss(theta, own, "center")[0], rel=1e-5)
+    assert found.loss[1] != pytest.approx(plain_loss(theta, last, "center")[0], rel=1e-3)
 
 
-@pytest.mark.parametrize("bn_statistics", ["batch", "centre"])
-def test_centre_projects_onto_itself(make_surface, make_basis, run, log, bn_statistics):
+@pytest.mark.parametrize("bn_statistics", ["batch", "center"])
+def test_center_projects_onto_itself(make_surface, make_basis, run, log, bn_statistics):
     basis = make_basis("fn", row=2)
     surface = make_surface(basis, bn_statistics)
     found = project_trajectory(surface, basis, run["thetas"], run["buffers"], log)
@@ -360,11 +360,11 @@ def test_grid_too_far_from_float32_is_refused(make_surface, make_basis, log):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_few_channels_are_normalised_alike_in_both_precisions(precision):
+def test_few_channels_are_normalized_alike_in_both_precisions(precision):
     """Sums in bfloat16 would be off by whole percents."""
     norm = nn.BatchNorm2d(4)
     images = 3.0 + torch.randn(40, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
-    found = normalise_few_channels(norm, images.to(dtype)).double()
+    found = normalize_few_channels(norm, images.to(dtype)).double()
     expected = norm(images.to(dtype).float()).double()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -106,7 +106,7 @@ def test_measured_loss_and_accuracy_equal_a_plain_evaluation(dataset, spec, rows
     images = move_images(dataset, "test", "cpu")
     chosen = range(10) if rows is None else rows.tolist()
     with torch.no_grad():
-        logits = plain(images.normalise(images.pixels[list(chosen)]))
+        logits = plain(images.normalize(images.pixels[list(chosen)]))
     labels = torch.from_numpy(dataset.test_labels[list(chosen)])
     buffers = run.network.buffers.clone()
     loss, accuracy = evaluate_accuracy(run.network, images, rows, statistics)
@@ -115,7 +115,7 @@ def test_measured_loss_and_accuracy_equal_a_plain_evaluation(dataset, spec, rows
     assert torch.equal(run.network.buffers, buffers)
 
 
-def test_first_snapshot_is_the_initialisation(tmp_path, dataset, spec, log):
+def test_first_snapshot_is_the_initialization(tmp_path, dataset, spec, log):
     plain = plain_network(spec)
     with open_trajectory(train(tmp_path, dataset, spec, log)) as run:
         np.testing.assert_array_equal(run["thetas"][0], parameters_of(plain))

@@ -72,13 +72,13 @@ def open_cloud(folder: Path, stack: ExitStack) -> dict:
 
 def measure_ours(folder: Path) -> Timed:
     """Return what lossmap finds, from the files."""
-    from lossmap.geometry.distances import centre_gram, measure_cloud_geometry, measure_scores
+    from lossmap.geometry.distances import center_gram, measure_cloud_geometry, measure_scores
 
     times: dict[str, float] = {}
     with ExitStack() as stack:
         sources = open_cloud(folder, stack)
         cloud = _timed(times, "distances", lambda: measure_cloud_geometry(sources, cloud_origins()))
-    gram = centre_gram(cloud.gram)
+    gram = center_gram(cloud.gram)
     _, ratios = _timed(times, "pca", lambda: measure_scores(gram, COMPONENTS))
     return {"euclidean": cloud.euclidean, "cosine": cloud.cosine, "ratios": ratios}, times
 

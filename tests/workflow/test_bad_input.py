@@ -39,7 +39,7 @@ CURVE = {"draw": "curve", "run": RUN}
 SURFACE = {"draw": "surface", "grid": PCA}
 SERIES = [{"label": "SGD", "runs": ["sgd-seed0"]}]
 NORM = {"draw": "norm", "series": SERIES}
-EMBEDDED = {"draw": "embedding", "embedding": "c10-good-phate-cosine", "colour": "epoch"}
+EMBEDDED = {"draw": "embedding", "embedding": "c10-good-phate-cosine", "color": "epoch"}
 TREE = {"dimensions": 5, "branches": 2, "length": 12, "sigma": 1, "seed": 0}
 
 
@@ -100,21 +100,21 @@ def dataset(**keys: object) -> dict:
 
 def cell(**keys: str) -> dict:
     """Return a table whose first column names the given projections under ``batch``."""
-    pair = {"fn": "c10-resnet20-fn-centre", "pca": "c10-resnet20-pca-centre"}
+    pair = {"fn": "c10-resnet20-fn-center", "pca": "c10-resnet20-pca-center"}
     batch = {"fn": "c10-resnet20-fn-batch", "pca": PROJECTION} | keys
-    column = {"dataset": "d", "network": "n", "projections": {"centre": pair, "batch": batch}}
+    column = {"dataset": "d", "network": "n", "projections": {"center": pair, "batch": batch}}
     return {"tables": {"mine_table1": {"columns": [column]}}}
 
 
 PANEL = "figures.mine_fig1.panels.0"
 FOREIGN_KEYS = {  # what a panel of each family has no use for
-    "curve": (CURVE, {"colour": "epoch", "series": SERIES, "marks": ["jumps"], "hue": "ascending"}),
-    "surface": (SURFACE, {"colour": "epoch", "hue": "ascending", "series": SERIES}),
-    "contour": (SURFACE | {"draw": "contour"}, {"embedding": "c10-good-pca", "colour": "loss"}),
+    "curve": (CURVE, {"color": "epoch", "series": SERIES, "marks": ["jumps"], "hue": "ascending"}),
+    "surface": (SURFACE, {"color": "epoch", "hue": "ascending", "series": SERIES}),
+    "contour": (SURFACE | {"draw": "contour"}, {"embedding": "c10-good-pca", "color": "loss"}),
     "embedding": (EMBEDDED, {"grid": PCA, "run": RUN, "moments": ["last"], "series": SERIES}),
     "norm": (
         NORM,
-        {"colour": "epoch", "hue": "descending", "embedding": "c10-good-pca", "share": "a"}
+        {"color": "epoch", "hue": "descending", "embedding": "c10-good-pca", "share": "a"}
         | {"marks": ["starts"], "run": RUN, "grid": PCA, "moments": ["last"]},
     ),
 }
@@ -245,8 +245,8 @@ CONFIGURATIONS = {
         "'Phate_2'",
         "lower-case letters",
     ),
-    "no neighbours": (technique("phate-cosine", knn=0), "phate-cosine.knn is 0", "at least 1"),
-    "half a neighbour": (technique("phate-cosine", knn=2.5), "knn is 2.5", "integer"),
+    "no neighbors": (technique("phate-cosine", knn=0), "phate-cosine.knn is 0", "at least 1"),
+    "half a neighbor": (technique("phate-cosine", knn=2.5), "knn is 2.5", "integer"),
     "decay of 0": (technique("phate-cosine", decay=0), "decay is 0", "more than 0"),
     "time that is neither": (technique("phate-cosine", t="x"), "techniques.phate-cosine.t", "'x'"),
     "time of 0": (technique("phate-cosine", t=0), "techniques.phate-cosine.t", "0"),
@@ -256,7 +256,7 @@ CONFIGURATIONS = {
     "unknown space": (
         technique("phate-raw-knn5", cosine_space="a"),
         "cosine_space is 'a'",
-        "centred",
+        "centered",
     ),
     "negative perplexity": (technique("tsne-cosine", perplexity=-1), "is -1", "more than 0"),
     "negative rate of t-SNE": (
@@ -265,7 +265,7 @@ CONFIGURATIONS = {
         "-1",
     ),
     "few iterations": (technique("tsne-cosine", iterations=9), "iterations is 9", "at least 250"),
-    "one neighbour of UMAP": (technique("umap-cosine", neighbors=1), "is 1", "at least 2"),
+    "one neighbor of UMAP": (technique("umap-cosine", neighbors=1), "is 1", "at least 2"),
     "optimum that is no boolean": (
         technique("pca", include_optimum="no"),
         "techniques.pca.include_optimum is 'no'",
@@ -281,14 +281,14 @@ CONFIGURATIONS = {
         f"{PANEL}.embedding names 'c10-good'",
         "did you mean 'c10-good-",
     ),
-    "embedding without a colour": (
+    "embedding without a color": (
         panel(draw="embedding", embedding="c10-good-pca"),
         PANEL,
-        "'colour' is missing; add it",
+        "'color' is missing; add it",
     ),
-    "unknown colour": (embedding(colour="time"), "colour is 'time'", "allowed: epoch, direction"),
+    "unknown color": (embedding(color="time"), "color is 'time'", "allowed: epoch, direction"),
     "unknown hue": (embedding(hue="up"), "hue is 'up'", "ascending, descending"),
-    "mark of a landscape": (embedding(marks=["centre"]), "marks.0 is 'centre'", "jumps, starts"),
+    "mark of a landscape": (embedding(marks=["center"]), "marks.0 is 'center'", "jumps, starts"),
     "mark of an embedding": (panel(**SURFACE, marks=["ends"]), "marks.0 is 'ends'", "converged"),
     "letter too long": (embedding(letter="A12"), "letter is 'A12'", "a letter and at most one"),
     "labels of a panel": (embedding(labels={"a": "b"}), f"{PANEL}.labels", "unknown key"),
@@ -432,7 +432,7 @@ CONFIGURATIONS = {
     "registry as a list": ({"runs": [1]}, "runs is [1]", "keys and values"),
     "negative rate": (recipe(optimizer={"lr": -0.1}), "lr is -0.1", "more than 0"),
     "momentum of 1": (recipe(optimizer={"momentum": 1}), "momentum is 1", "less than 1"),
-    "unknown optimiser": (recipe(optimizer={"name": "sdg"}), "name is 'sdg'", "sgd, adam"),
+    "unknown optimizer": (recipe(optimizer={"name": "sdg"}), "name is 'sdg'", "sgd, adam"),
     "no epochs": (recipe(epochs=0), "epochs is 0", "at least 1"),
     "negative seed": (recipe(seed=-1), "seed is -1", "at least 0"),
     "batches of 1": (recipe(batch_size=1), "batch_size is 1", "at least 2"),
@@ -514,13 +514,13 @@ CONFIGURATIONS = {
         "claims.ding2023.ding-pca-descent.tables",
         "allowed: grids",
     ),
-    "unknown moment": (basis(PCA, centre="end"), f"bases.{PCA}.centre names 'end'", "last"),
+    "unknown moment": (basis(PCA, center="end"), f"bases.{PCA}.center names 'end'", "last"),
     "unknown moment of a curve": (panel(**CURVE, moments=["end"]), "0.moments", "defined: early"),
     "moment beyond the run": ({"moments": {"late": 1.5}}, "moments.late is 1.5", "at most 1"),
-    "epoch beyond the run": (basis(PCA, centre=400), "centre is epoch 400", "from 0 to 4"),
+    "epoch beyond the run": (basis(PCA, center=400), "center is epoch 400", "from 0 to 4"),
     "epoch without a snapshot": (
-        recipe(snapshot_every=2) | basis(PCA, centre=1),
-        "centre is epoch 1",
+        recipe(snapshot_every=2) | basis(PCA, center=1),
+        "center is epoch 1",
         "every 2 epochs",
     ),
     "window reversed": (basis(PCA, window=[3, 1]), "epoch 3 to 1", "at least 3 within 0 to 4"),
@@ -531,9 +531,9 @@ CONFIGURATIONS = {
     "ignore of a PCA": (basis(PCA, ignore="none"), f"bases.{PCA}.ignore", "remove it"),
     "window of an FN": (basis(FN, window=[0, 4]), f"bases.{FN}.window", "remove it"),
     "a seed twice": (basis(FN, seeds=[1, 1]), f"bases.{FN}.seeds", "different ones"),
-    "statistics of an untrained centre": (
-        {"grids": {START: {"bn_statistics": "centre"}}},
-        f"grids.{START}.bn_statistics is 'centre'",
+    "statistics of an untrained center": (
+        {"grids": {START: {"bn_statistics": "center"}}},
+        f"grids.{START}.bn_statistics is 'center'",
         "use 'batch' or 'recalibrate'",
     ),
     "evaluation batch too large": (
@@ -620,8 +620,8 @@ CONFIGURATIONS = {
     ),
     "unknown mark": (panel(draw="surface", grid=PCA, marks=["end"]), "marks.0", "converged"),
     "unknown option": (
-        {"figures": {"ding2023_fig2": {"options": {"colourmap": "magma"}}}},
-        "ding2023_fig2.options.colourmap",
+        {"figures": {"ding2023_fig2": {"options": {"colormap": "magma"}}}},
+        "ding2023_fig2.options.colormap",
         "did you mean 'colormap'?",
     ),
     "resolution of print too low": ({"style": {"dpi": 5}}, "style.dpi is 5", "at least 30"),
@@ -942,7 +942,7 @@ def damaged_artifact(project, stage: str, damage: str) -> Job:
     drawn = {"draw": "contour", "grid": PCA}
     if stage == "trajectory":
         given = {"runs": {name: OWN_RUN}}
-        given |= basis(name, run=name, method="pca", centre="last")
+        given |= basis(name, run=name, method="pca", center="last")
         target = f"basis/{name}"
     elif stage == "dataset":
         given = {"runs": {name: OWN_RUN | {"dataset": name}}}
@@ -954,7 +954,7 @@ def damaged_artifact(project, stage: str, damage: str) -> Job:
         drawn |= {"grid": name} if stage == "grid" else {"projection": name, "trajectory": True}
         if stage == "basis":
             shutil.copy(project.path("grid", PCA), project.path("grid", name))
-            given = basis(name, run=RUN, method="pca", centre="last")
+            given = basis(name, run=RUN, method="pca", center="last")
             given |= {"grids": {name: {"basis": name}}}
             drawn = {"draw": "contour", "grid": name, "marks": ["converged"]}
         given |= {"figures": {figure: {"columns": 1, "panels": [drawn]}}}
@@ -995,7 +995,7 @@ def damaged_cloud(project, stage: str, damage: str) -> Job:
     shutil.copy2(project.path("embedding", "bush-pca"), path)
     pass_for_made(project, given, "embedding", f"{name}-pca")
     hurt(path)
-    drawn = {"draw": "embedding", "embedding": f"{name}-pca", "colour": "trajectory"}
+    drawn = {"draw": "embedding", "embedding": f"{name}-pca", "color": "trajectory"}
     return Job(f"figure/{figure}", says, given | panel_of(figure, **drawn))
 
 
@@ -1079,7 +1079,7 @@ def other_jobs(project) -> dict[str, Job]:
     jumps = EMBEDDED | {"embedding": "bush-pca", "marks": ["jumps"]}
     return {
         "jumps foreign": damaged_jumps(project),
-        "too many neighbours": Job(
+        "too many neighbors": Job(
             "embedding/crowd-phate-euclidean",
             ("embedding/crowd-phate-euclidean.h5: ", "knn is 50", "24 points", "set 'knn'"),
             {"clouds": {"crowd": crowd}},
@@ -1087,7 +1087,7 @@ def other_jobs(project) -> dict[str, Job]:
         ),
         "jumps of a tree": Job(
             "figure/bad_jumps",
-            ("'bush-pca'", "choose another colour or mark"),
+            ("'bush-pca'", "choose another color or mark"),
             BUSH_GIVEN | panel_of("bad_jumps", **jumps),
         ),
         "cifar10.h5 truncated": Job(
@@ -1095,7 +1095,7 @@ def other_jobs(project) -> dict[str, Job]:
             (f"{cifar}: ", "truncated or damaged", "fetch the file again"),
             {"datasets": {"cifar": {"source": "cifar10", "train": 40}}},
         ),
-        "unknown colour map": Job(
+        "unknown color map": Job(
             "figure/bad_colormap",
             ("matplotlib has no colormap 'viridiss'", "correct it under style"),
             {"figures": {"bad_colormap": unknown}},
@@ -1112,10 +1112,10 @@ JOBS = [
     *(f"{stage} {damage}" for stage, damages in DAMAGED.items() for damage in damages),
     *(f"images {kind}" for kind in IMAGE_FILES),
     "cifar10.h5 truncated",
-    "unknown colour map",
+    "unknown color map",
     "factory without its function",
     "jumps foreign",
-    "too many neighbours",
+    "too many neighbors",
     "jumps of a tree",
 ]
 

@@ -12,7 +12,7 @@ DISTANCE, EMBEDDING, FIGURE = (
     "figure/my_cloud",
 )
 PANEL = (
-    f"{{draw: embedding, embedding: {CLOUD}-phate-cosine, colour: direction, marks: [jumps], "
+    f"{{draw: embedding, embedding: {CLOUD}-phate-cosine, color: direction, marks: [jumps], "
     "title: TITLE}"
 )
 MINE = {"figures": f"{{my_cloud: {{columns: 1, panels: [{PANEL}]}}}}"}

@@ -195,7 +195,7 @@ def test_null_models_of_the_claim_imitate_its_clouds():
     assert found == {(name, model) for name in claim["clouds"] for model in ("walks", "straight")}
 
 
-def test_optimisers_are_compared_from_the_same_seeds():
+def test_optimizers_are_compared_from_the_same_seeds():
     config = load_configuration(CONFIG, {})
     seeds: dict[str, list[int]] = {}
     for run in config["clouds"]["optimizers"]["runs"]:

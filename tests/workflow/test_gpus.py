@@ -196,7 +196,7 @@ def greedy(shared_project):
     """Evaluate a landscape of three networks, two of which need much memory, as far as it goes."""
     names = ("modest", "learning", "seeing")
     run = {"dataset": "c10", "recipe": "ding2023"}
-    basis = {"method": "pca", "centre": "last"}
+    basis = {"method": "pca", "center": "last"}
     given = {
         "networks": {name: {"factory": f"greedy:{name}", "width": 0.125} for name in names},
         "runs": {name: run | {"network": name} for name in names},

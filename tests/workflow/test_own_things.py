@@ -35,7 +35,7 @@ datasets:
 runs:
   shapes-mine: {dataset: shapes, network: "mypackage.networks:tiny_net", recipe: ding2023}
 bases:
-  shapes-mine-pca: {run: shapes-mine, method: pca, centre: last, window: [1, 4]}
+  shapes-mine-pca: {run: shapes-mine, method: pca, center: last, window: [1, 4]}
 grids:
   shapes-mine-wide: {basis: shapes-mine-pca, resolution: 5, extent: 2.0, bn_statistics: recalibrate}
 projections:
@@ -50,7 +50,7 @@ figures:
 
 
 def write_shapes(path, rng):
-    """Write a data set of three classes of 12 x 10 grey images."""
+    """Write a data set of three classes of 12 x 10 gray images."""
     with h5py.File(path, "w") as file:
         for split, count in (("train", 60), ("test", 12)):
             labels = np.arange(count) % 3

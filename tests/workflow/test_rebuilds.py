@@ -211,7 +211,7 @@ def test_a_source_of_another_content_is_seen_without_snakemakes_memory(restored,
     """Equal recipes, other content: as after a half-restored backup."""
     path = restored.path("basis", FN)
     with h5py.File(path, "r+") as file:
-        file["centre"][0] += 1.0
+        file["center"][0] += 1.0
         provenance = Provenance(*(file.attrs[n] for n in ("spec", "code")), {})
         inputs = json.loads(file.attrs["inputs"])
         file.attrs["digest"] = digest = content_digest(file)

@@ -81,7 +81,7 @@ SETTINGS = {
         trajectory: true
   horoi2021_few:
     columns: 1
-    panels: [{draw: embedding, embedding: few-phate-cosine, colour: direction, marks: [jumps]}]
+    panels: [{draw: embedding, embedding: few-phate-cosine, color: direction, marks: [jumps]}]
 """,
 }
 TARGETS = ("ding2023_few", "horoi2021_few", f"results/tiny/trajectory/{LATE}.h5")

@@ -66,13 +66,13 @@ def test_making_specifications_changes_no_configuration():
     assert config == kept
 
 
-def test_a_colour_map_enters_figures_alone():
+def test_a_color_map_enters_figures_alone():
     config = load()
     drawn = {f"{kind}/{n}" for kind in ("figure", "animation") for n in config[f"{kind}s"]}
     assert changed(style={"colormap": "magma"}) == drawn
 
 
-def test_a_figures_own_colour_map_enters_that_figure_alone():
+def test_a_figures_own_color_map_enters_that_figure_alone():
     own = {"ding2023_fig3": {"options": {"colormap": "magma"}}}
     assert changed(figures=own) == {"figure/ding2023_fig3"}
 
@@ -125,7 +125,7 @@ def test_an_image_file_is_known_by_its_name(tmp_path):
     assert dataset_spec(config, "mine") == expected
 
 
-def test_what_an_optimiser_or_schedule_ignores_enters_nothing():
+def test_what_an_optimizer_or_schedule_ignores_enters_nothing():
     adam = {"c10-resnet20": {"optimizer": {"name": "adam"}}}
     spec = trajectory_spec(load(runs=adam), "c10-resnet20")
     assert spec["optimizer"] == {"name": "adam", "lr": 0.1, "weight_decay": 1e-4}
@@ -191,7 +191,7 @@ def test_every_figure_table_and_paper_is_a_target():
     assert found["ding2023_fig3"] == ["figure/ding2023_fig3"]
 
 
-def test_titles_say_the_epoch_of_the_centre():
+def test_titles_say_the_epoch_of_the_center():
     panels = figure_spec(load(scale="paper"), "ding2023_fig5")["panels"]
     titles = [panel["title"] for panel in panels]
     assert titles == ["epoch 0", "epoch 20", "epoch 50", "epoch 100"]
@@ -465,7 +465,7 @@ def test_a_null_model_is_made_from_the_cloud_and_a_run_of_its_network(model):
     assert sources(config, "distance", name) == ["distance/c10-bad", "trajectory/c10-wresnet-bad"]
 
 
-def test_jumps_are_retrained_at_a_constant_rate_with_a_fresh_optimiser():
+def test_jumps_are_retrained_at_a_constant_rate_with_a_fresh_optimizer():
     spec = jumps_spec(load(scale="paper"), "c10-good-d3")
     assert spec["optimizer"] == {
         **{"name": "sgd", "lr": 0.001, "momentum": 0.9, "nesterov": False},

@@ -88,12 +88,12 @@ def test_no_artifact_holds_a_path_or_a_time(whole):
         assert str(whole.folder) not in text
 
 
-def test_grid_centre_is_the_loss_of_the_projected_centre(whole):
+def test_grid_center_is_the_loss_of_the_projected_center(whole):
     with h5py.File(whole.path("grid", "c10-resnet20-pca-last")) as grid:
-        centre = grid["loss"][1, 1]
+        center = grid["loss"][1, 1]
     with h5py.File(whole.path("projection", "c10-resnet20-pca-batch")) as projection:
-        assert projection["loss"][-1] == centre
-        assert projection["projected_loss_orthogonal"][-1] == centre
+        assert projection["loss"][-1] == center
+        assert projection["projected_loss_orthogonal"][-1] == center
 
 
 def test_required_datasets_have_the_shapes_of_the_contract(whole):
@@ -107,7 +107,7 @@ def test_required_datasets_have_the_shapes_of_the_contract(whole):
             basis["directions"][:] @ basis["directions"][:].T, np.eye(2), atol=1e-5
         )
         assert len(basis["explained_variance_ratio"]) >= 10
-    with h5py.File(whole.path("projection", "c10-resnet20-fn-centre")) as projection:
+    with h5py.File(whole.path("projection", "c10-resnet20-fn-center")) as projection:
         assert projection["coordinates"].shape == (snapshots, 2)
         assert projection["planes/fitting_error_orthogonal"].shape == (5,)
 

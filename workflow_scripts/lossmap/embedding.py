@@ -21,8 +21,8 @@ from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
 from lossmap.geometry.continuity import measure_continuity
 from lossmap.geometry.distances import (
-    centre_gram,
-    centred_cosine,
+    center_gram,
+    centered_cosine,
     fix_signs,
     measure_cloud_geometry,
     measure_scores,
@@ -66,7 +66,7 @@ def save_embeddings(
 def embed(cloud: Cloud, spec: dict) -> Embedding:
     """Return a cloud in two dimensions.
 
-    Every method's points are centred, rotated to their principal axes and mirrored so that the
+    Every method's points are centered, rotated to their principal axes and mirrored so that the
     point farthest out along each axis is on the positive side: a rotated or mirrored picture is the
     same picture, and this makes it the same numbers. One thread only: t-SNE and the linear algebra
     give other low-order bits with another number of threads.
@@ -75,7 +75,7 @@ def embed(cloud: Cloud, spec: dict) -> Embedding:
     ----------
     cloud : what is embedded
     spec : `method` (phate | tsne | umap | pca | random), `include_optimum` and the method's own
-        settings; for phate, tsne and umap `metric` (cosine | euclidean), `cosine_space` (centred |
+        settings; for phate, tsne and umap `metric` (cosine | euclidean), `cosine_space` (centered |
         raw) and `components`
 
     Raises
@@ -102,14 +102,14 @@ def embed(cloud: Cloud, spec: dict) -> Embedding:
 
 
 def align_axes(points: np.ndarray) -> np.ndarray:
-    """Return points (rows, axes) centred, along their principal axes, with signs fixed.
+    """Return points (rows, axes) centered, along their principal axes, with signs fixed.
 
     The axes are in descending order of variance; the point that lies farthest out along an axis has
     a positive coordinate there.
     """
-    centred = points - points.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    return fix_signs(centred @ axes.T)
+    centered = points - points.mean(axis=0)
+    _, _, axes = np.linalg.svd(centered, full_matrices=False)
+    return fix_signs(centered @ axes.T)
 
 
 def select_distances(cloud: Cloud, rows: np.ndarray, spec: dict) -> np.ndarray:
@@ -119,7 +119,7 @@ def select_distances(cloud: Cloud, rows: np.ndarray, spec: dict) -> np.ndarray:
     ----------
     cloud : what is embedded
     rows : those that are
-    spec : `metric`; for cosine `cosine_space`, centred (of the leading `components` principal
+    spec : `metric`; for cosine `cosine_space`, centered (of the leading `components` principal
         component scores, as PHATE's own default has it) or raw (of the vectors themselves)
 
     Returns
@@ -131,7 +131,7 @@ def select_distances(cloud: Cloud, rows: np.ndarray, spec: dict) -> np.ndarray:
         return cloud.euclidean[chosen]
     if spec["cosine_space"] == "raw":
         return cloud.cosine[chosen]
-    return centred_cosine(centre_gram(cloud.gram[chosen]), spec["components"])
+    return centered_cosine(center_gram(cloud.gram[chosen]), spec["components"])
 
 
 def embed_phate(cloud: Cloud, rows: np.ndarray, spec: dict) -> Points:
@@ -232,18 +232,18 @@ def embed_umap(cloud: Cloud, rows: np.ndarray, spec: dict) -> Points:
 
 def embed_pca(cloud: Cloud, rows: np.ndarray, spec: dict) -> Points:
     """Return the first two principal component scores and the variance that they explain."""
-    scores, ratios = measure_scores(centre_gram(cloud.gram[np.ix_(rows, rows)]), 2)
+    scores, ratios = measure_scores(center_gram(cloud.gram[np.ix_(rows, rows)]), 2)
     return scores, {"explained_variance_ratio": ratios}
 
 
 def embed_random(cloud: Cloud, rows: np.ndarray, spec: dict) -> Points:
     """Return the projection onto two Gaussian directions.
 
-    Without the weights: a projection of centred rows X onto g ~ N(0, 1) has the distribution
+    Without the weights: a projection of centered rows X onto g ~ N(0, 1) has the distribution
     N(0, X Xᵀ), so V √λ g' with a Gaussian g' of as many numbers as there are rows, V and λ from the
     Gram matrix X Xᵀ, is exact in distribution, though it is no projection of given directions.
     """
-    scores, _ = measure_scores(centre_gram(cloud.gram[np.ix_(rows, rows)]), len(rows))
+    scores, _ = measure_scores(center_gram(cloud.gram[np.ix_(rows, rows)]), len(rows))
     generator = np.random.default_rng(spec["seed"])
     return scores @ generator.standard_normal((scores.shape[1], 2)), {}
 
@@ -257,7 +257,7 @@ def _check_below(spec: dict, setting: str, limit: int, rows: np.ndarray) -> None
 
 
 def _check_spread(distances: np.ndarray, spec: dict) -> None:
-    """Refuse points that coincide with all their neighbours: the kernel has no width there."""
+    """Refuse points that coincide with all their neighbors: the kernel has no width there."""
     nearest = np.partition(distances, spec["knn"], axis=1)[:, spec["knn"]]
     if not nearest.all():
         equal = int(np.count_nonzero(distances[nearest.argmin()] == 0)) - 1

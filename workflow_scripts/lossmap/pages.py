@@ -67,7 +67,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[
 
 
 def badge(text: str, tone: str) -> str:
-    """Return a word on a coloured ground; `tone` is ``good``, ``bad`` or ``neutral``."""
+    """Return a word on a colored ground; `tone` is ``good``, ``bad`` or ``neutral``."""
     return f'<span class="badge {tone}">{escape(text)}</span>'
 
 

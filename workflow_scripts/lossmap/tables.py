@@ -19,7 +19,7 @@ from lossmap.pages import escape, format_number, page, table
 
 METHODS = {"fn": "FN", "pca": "PCA"}
 READINGS = ("orthogonal", "literal")
-STATISTICS = ("centre", "batch")
+STATISTICS = ("center", "batch")
 BLOCKS = [(reading, statistics) for statistics in STATISTICS for reading in READINGS]
 """Reading of Eq. 4 and batch-norm statistics, the default first."""
 _ESCAPES = {
@@ -34,7 +34,7 @@ def tabulate_fitting_errors(spec: Mapping[str, Any], sources: Mapping[str, Path]
     """Return Table 1 in long form: one row per network, reading, batch-norm statistics and method.
 
     Columns: `dataset`, `network`, `reading` (``orthogonal``: projection onto the plane, or
-    ``literal``: Eq. 4 as printed), `bn_statistics` (``centre`` or ``batch``), `method` (``FN`` or
+    ``literal``: Eq. 4 as printed), `bn_statistics` (``center`` or ``batch``), `method` (``FN`` or
     ``PCA``),
     `planes`, `fitting_error` (Eq. 3, mean over planes), `lowest`, `highest` (over planes),
     `non_finite` (terms of Eq. 3 that are not finite, all planes), `terms` and `paper`, the printed
@@ -122,7 +122,7 @@ def save_table(frame: pd.DataFrame, csv_path: str | Path, tex_path: str | Path) 
 def render_latex(frame: pd.DataFrame) -> str:
     r"""Return a complete booktabs ``tabular``: a block of rows per reading, a column per network.
 
-    The first block is the default reading (orthogonal, statistics of the centre); the paper's
+    The first block is the default reading (orthogonal, statistics of the center); the paper's
     values stand in the column beside ours. Needs ``\usepackage{booktabs}``.
     """
     networks = list(frame[["dataset", "network"]].drop_duplicates().itertuples(index=False))

@@ -1,4 +1,4 @@
-"""The artifact `basis`: one or more planes through a centre, and the run seen in them."""
+"""The artifact `basis`: one or more planes through a center, and the run seen in them."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,8 +12,8 @@ KIND = Kind(
     "basis",
     1,
     {
-        "centre": Field("float32", ("params",)),
-        "centre_epoch": Field("int64"),
+        "center": Field("float32", ("params",)),
+        "center_epoch": Field("int64"),
         "directions": Field("float32", ("axes", "params")),
         "scale": Field("float64", ("axes",)),
         "seeds": Field("int64", ("planes",)),
@@ -27,13 +27,13 @@ KIND = Kind(
 
 @dataclass(frozen=True)
 class Basis:
-    """Planes through `centre`; plane k is spanned by rows 2k and 2k + 1 of `directions`.
+    """Planes through `center`; plane k is spanned by rows 2k and 2k + 1 of `directions`.
 
     Attributes
     ----------
-    centre : float32 (params,)
-    centre_epoch : epoch of the snapshot that is the centre
-    directions : float32 (axes, params), orthonormal rows for PCA, filter-normalised ones for FN
+    center : float32 (params,)
+    center_epoch : epoch of the snapshot that is the center
+    directions : float32 (axes, params), orthonormal rows for PCA, filter-normalized ones for FN
     scale : float64 (axes,); the landscape's direction d_i (Eq. 2) is scale[i] * directions[i]
     seeds : int64 (planes,), seed of each plane; -1 for PCA, which has none
     explained_variance_ratio : float64 (components,), of the trajectory's principal components
@@ -43,8 +43,8 @@ class Basis:
     epochs : int64 (snapshots,)
     """
 
-    centre: np.ndarray
-    centre_epoch: int
+    center: np.ndarray
+    center_epoch: int
     directions: np.ndarray
     scale: np.ndarray
     seeds: np.ndarray
@@ -68,10 +68,10 @@ def save_basis(path: str | Path, basis: Basis, provenance: Provenance) -> None:
 def load_basis(path: str | Path) -> Basis:
     """Read a basis; raises LossmapError when the file is damaged or foreign."""
     found = read_datasets(path, KIND)
-    return Basis(**found | {"centre_epoch": int(found["centre_epoch"])})
+    return Basis(**found | {"center_epoch": int(found["center_epoch"])})
 
 
 def load_coordinates(path: str | Path) -> dict[str, np.ndarray]:
-    """Read only what is small: everything but `centre` and `directions`."""
-    small = [name for name in KIND.fields if name not in ("centre", "directions")]
+    """Read only what is small: everything but `center` and `directions`."""
+    small = [name for name in KIND.fields if name not in ("center", "directions")]
     return read_datasets(path, KIND, small)

@@ -44,7 +44,7 @@ class Origins:
     source : int64 (rows,), index into `sources`
     direction : int64 (rows,), seed of the jump direction; -1 where there is none
     step_size : float64 (rows,), of the jump; NaN where there is none
-    epoch : int64 (rows,), since the jump or the initialisation; -1 for the optimum
+    epoch : int64 (rows,), since the jump or the initialization; -1 for the optimum
     train_loss, test_loss : float64 (rows,), nats per image; NaN where unknown
     train_accuracy, test_accuracy : float64 (rows,), shares of images; NaN where unknown
     sources : names of the runs or of the minimum
@@ -83,7 +83,7 @@ class Cloud:
     gram : float64 (rows, rows), inner products relative to the mean of the rows that are not the
         optimum
     euclidean : float64 (rows, rows), L2 distances
-    cosine : float64 (rows, rows), 1 - cosine of the angle between the vectors, not centred
+    cosine : float64 (rows, rows), 1 - cosine of the angle between the vectors, not centered
     norms : float64 (rows,), L2 norm of each vector
     origins : where each row comes from
     """

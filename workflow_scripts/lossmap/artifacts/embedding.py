@@ -37,7 +37,7 @@ class Embedding:
 
     Attributes
     ----------
-    points : float64 (rows, 2), centred, along their principal axes
+    points : float64 (rows, 2), centered, along their principal axes
     rows : int64 (rows,), the row of the cloud that each point shows
     origins : where each point comes from
     continuity : `long_steps`, `longest_gap`, `components`, `order`; see geometry/continuity.py

@@ -25,7 +25,7 @@ KIND = Kind(
 
 @dataclass(frozen=True)
 class Grid:
-    """Loss (nats per image) and accuracy at centre + alphas[i] d_0 + betas[j] d_1.
+    """Loss (nats per image) and accuracy at center + alphas[i] d_0 + betas[j] d_1.
 
     A loss that is not finite is stored as inf; NaN means that a point was not evaluated.
 

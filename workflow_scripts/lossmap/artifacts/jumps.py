@@ -44,7 +44,7 @@ def save_jumps(
     thetas : float32 (steps, epochs, params), row 0 of each step size is the jump point
     curves : float64 (steps, epochs) by name: losses (nats), accuracies and the norm of θ
     step_sizes : float64 (steps,), in units of the direction
-    direction : its seed and the filter-normalised vector, float32 (params,)
+    direction : its seed and the filter-normalized vector, float32 (params,)
     """
     seed, vector = direction
     datasets = {

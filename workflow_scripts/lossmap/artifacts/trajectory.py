@@ -36,7 +36,7 @@ class History:
 
     Attributes
     ----------
-    epochs, steps : int64 (snapshots,), epochs and optimiser updates since initialisation
+    epochs, steps : int64 (snapshots,), epochs and optimizer updates since initialization
     train_loss, test_loss : float64 (snapshots,), nats per image
     train_accuracy, test_accuracy : float64 (snapshots,), shares of images
     theta_norm : float64 (snapshots,), L2 norm of the parameters

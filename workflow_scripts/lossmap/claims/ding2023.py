@@ -17,13 +17,13 @@ TWO_COMPONENTS, TEN_COMPONENTS = 0.5, 0.9
 
 
 def measure_descent_share(grid: Grid) -> float:
-    """Return the share of the smallest ring around the centre whose loss is below the centre's.
+    """Return the share of the smallest ring around the center whose loss is below the center's.
 
-    share = #{(i, j) : max(|i − c|, |j − c|) = 1, loss[i, j] < loss[c, c]} / 8, with c the centre's
+    share = #{(i, j) : max(|i − c|, |j − c|) = 1, loss[i, j] < loss[c, c]} / 8, with c the center's
     index: 0 is a local minimum at the grid's resolution. NaN where a point was not evaluated.
     """
-    ring, centre = _ring(grid)
-    return float(np.where(np.isnan(ring) | np.isnan(centre), np.nan, ring < centre).mean())
+    ring, center = _ring(grid)
+    return float(np.where(np.isnan(ring) | np.isnan(center), np.nan, ring < center).mean())
 
 
 def _ring(grid: Grid) -> tuple[np.ndarray, float]:
@@ -33,9 +33,9 @@ def _ring(grid: Grid) -> tuple[np.ndarray, float]:
 
 
 def measure_descent_cosine(grid: Grid, converged: np.ndarray) -> float:
-    """Return the cosine between the way down at the centre and the displacement to `converged`.
+    """Return the cosine between the way down at the center and the displacement to `converged`.
 
-    cos = −∇L · c / (‖∇L‖ ‖c‖), with ∇L the central difference of the loss at the centre in the
+    cos = −∇L · c / (‖∇L‖ ‖c‖), with ∇L the central difference of the loss at the center in the
     plane's coordinates (α, β) and c the coordinates of the converged point, (2,). NaN where one of
     them is zero or not finite.
     """
@@ -48,14 +48,14 @@ def measure_descent_cosine(grid: Grid, converged: np.ndarray) -> float:
 
 
 def claim_fn_local_minimum(spec: dict, sources: Sources, testable: bool) -> Claim:
-    """Measure whether every centre is a local minimum on FN, at any epoch (§1, Fig. 1)."""
+    """Measure whether every center is a local minimum on FN, at any epoch (§1, Fig. 1)."""
     shares = [measure_descent_share(load_grid(sources[f"grid/{g['grid']}"])) for g in spec["grids"]]
     low, high = span(shares)
     return Claim(
         "ding-fn-local-minimum",
-        "On filter-normalised landscapes every centre looks like a local minimum, at any epoch",
+        "On filter-normalized landscapes every center looks like a local minimum, at any epoch",
         "",
-        "largest share, over epochs, of the 8 nearest grid points whose loss is below the centre's",
+        "largest share, over epochs, of the 8 nearest grid points whose loss is below the center's",
         high,
         low,
         high,
@@ -73,13 +73,13 @@ def claim_pca_descent(spec: dict, sources: Sources, testable: bool) -> Claim:
         "ding-pca-descent",
         "On PCA landscapes there is a way down at the start of training and none at convergence",
         "",
-        "share of the 8 nearest grid points whose loss is below the centre's: first centre minus "
-        "last centre",
+        "share of the 8 nearest grid points whose loss is below the center's: first center minus "
+        "last center",
         shares[0] - shares[-1],
         low,
         high,
         list_cases([g["grid"] for g in spec["grids"]], shares),
-        "the share is above 0 at the first centre and 0 at the last",
+        "the share is above 0 at the first center and 0 at the last",
         judge(shares[0] > 0.0 and shares[-1] == 0.0, testable),
     )
 
@@ -96,8 +96,8 @@ def claim_pca_direction(spec: dict, sources: Sources, testable: bool) -> Claim:
         "ding-pca-direction",
         "The way down on PCA landscapes points to the converged point",
         "",
-        "smallest cosine, over centres before the last, between minus the grid's gradient at the "
-        "centre and the projected displacement to the last epoch",
+        "smallest cosine, over centers before the last, between minus the grid's gradient at the "
+        "center and the projected displacement to the last epoch",
         low,
         low,
         high,
@@ -137,11 +137,11 @@ def _divide_cells(cells: Mapping[str, tuple[float, float, float, float]]) -> dic
 
 
 def load_fitting_errors(
-    path: Path, statistics: str = "centre"
+    path: Path, statistics: str = "center"
 ) -> dict[str, tuple[float, float, float, float]]:
     """Return FN and PCA by the orthogonal reading, ours then the paper's, for each cell of a table.
 
-    ``statistics`` are the batch-norm statistics, ``centre`` for the table's default reading.
+    ``statistics`` are the batch-norm statistics, ``center`` for the table's default reading.
     """
     table = load_panels(path, TABLE)["table"]
     cells: dict[str, dict[str, tuple[float, float]]] = {}

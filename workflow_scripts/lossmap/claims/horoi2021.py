@@ -40,7 +40,7 @@ AGREE = 8 / 9
 MIN_GAP, FITS = 0.05, 0.99
 """Half of the paper's ten points between good and bad; the accuracy of a network that memorizes."""
 PLAIN, MOMENTUM, ADAM = "SGD", "SGD with momentum", "Adam"
-"""The optimisers of section 5.2, as the specification calls them."""
+"""The optimizers of section 5.2, as the specification calls them."""
 
 
 def measure_outward_share(retraining: Retraining) -> float:
@@ -164,7 +164,7 @@ def is_torn(rival: Embedding, ours: Embedding) -> bool:
 def _by_metric(entry: dict, sources: Sources) -> dict[str, dict[str, Embedding]]:
     """Return the embeddings of a cloud by metric and method, where all three methods have one.
 
-    Of several by one method the one that the paper shows: centred cosines, the smallest knn.
+    Of several by one method the one that the paper shows: centered cosines, the smallest knn.
     """
     names: dict[str, dict[str, str]] = {}
     for name, technique in sorted(entry["embeddings"].items(), key=_rank):
@@ -271,7 +271,7 @@ def _require_labels(found: Iterable[str], wanted: Sequence[str]) -> None:
     if missing:
         raise LossmapError(
             f"claims of section 5.2: no run is trained by {missing[0]}, only by "
-            f"{', '.join(labels)}; name runs of every optimiser"
+            f"{', '.join(labels)}; name runs of every optimizer"
         )
 
 
@@ -306,16 +306,16 @@ def _embedded(name: str, sources: Sources) -> Retraining:
 
 
 def _picture(entry: dict) -> str:
-    """Return the embedding that the paper shows: PHATE on centred cosines, the smallest knn."""
+    """Return the embedding that the paper shows: PHATE on centered cosines, the smallest knn."""
     shown = {
         name: technique["knn"]
         for name, technique in entry["embeddings"].items()
         if technique["method"] == "phate"
-        and (technique["metric"], technique["cosine_space"]) == ("cosine", "centred")
+        and (technique["metric"], technique["cosine_space"]) == ("cosine", "centered")
     }
     if not shown:
         raise LossmapError(
-            f"cloud '{entry['cloud']}': expected an embedding by phate of centred cosines, got "
+            f"cloud '{entry['cloud']}': expected an embedding by phate of centered cosines, got "
             f"{', '.join(entry['embeddings']) or 'none'}; add phate-cosine under clouds"
         )
     return min(shown, key=shown.__getitem__)
@@ -410,7 +410,7 @@ def claim_robustness(spec: dict, sources: Sources, testable: bool) -> Claim:
         "horoi-robustness",
         "The pattern is a property of the minimum, not of a setting of the embedding",
         "",
-        "share of settings of PHATE (cosine of centred or raw weights, euclidean; three knn) that "
+        "share of settings of PHATE (cosine of centered or raw weights, euclidean; three knn) that "
         "draw most jumps as the full space has them, outward first or not; smallest over minima",
         low,
         low,
@@ -438,7 +438,7 @@ def claim_accuracy(spec: dict, sources: Sources, testable: bool) -> Claim:
     if len(good) != len(bad):
         raise LossmapError(
             f"horoi-accuracy: {len(good)} good_runs and {len(bad)} bad_runs, expected pairs from "
-            "one data set and initialisation; name as many of each"
+            "one data set and initialization; name as many of each"
         )
     gaps = [
         float(better.test_accuracy[-1] - worse.test_accuracy[-1])
@@ -456,7 +456,7 @@ def claim_accuracy(spec: dict, sources: Sources, testable: bool) -> Claim:
         "Weight decay and augmentation raise the test accuracy by about ten points; random labels "
         "are fitted",
         "CIFAR-10: good 0.95, bad 0.85; CIFAR-100: good 0.70, bad 0.60",
-        "smallest difference of test accuracy, good minus bad, over data sets and initialisations",
+        "smallest difference of test accuracy, good minus bad, over data sets and initializations",
         low,
         low,
         high,

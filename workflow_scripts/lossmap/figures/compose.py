@@ -1,7 +1,7 @@
-"""Lays finished panels out as a figure: rows, letters, titles, colour bars and the legend.
+"""Lays finished panels out as a figure: rows, letters, titles, color bars and the legend.
 
 Sizes are inches at scale 1, from the top down: each row is a strip of titles, its panels and, where
-a comparison ends, a strip of colour bars; the lines of the legend come last. What is drawn in these
+a comparison ends, a strip of color bars; the lines of the legend come last. What is drawn in these
 places, each family of panels brings along (`lossmap.figures.families`).
 """
 
@@ -103,7 +103,7 @@ class Plan:
 def draw_figure(spec: Mapping[str, Any], panels: Panels) -> Figure:
     """Draw a figure from its entry of the registry and its finished arrays.
 
-    Panels of one family that name the same ``share`` are drawn with one scale and one set of colour
+    Panels of one family that name the same ``share`` are drawn with one scale and one set of color
     bars; a panel that names none has its own.
 
     Parameters
@@ -251,7 +251,7 @@ def _title_height(cell: Cell) -> float:
 
 
 def _bar_strip(comparison: Comparison) -> Box:
-    """Return the strip under the last row of a comparison, as wide as its neighbouring panels."""
+    """Return the strip under the last row of a comparison, as wide as its neighboring panels."""
     last = max(cell.row for cell in comparison.cells)
     boxes = [cell.box for cell in comparison.cells if cell.row == last]
     columns = [cell.column for cell in comparison.cells if cell.row == last]

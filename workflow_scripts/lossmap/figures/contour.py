@@ -1,4 +1,4 @@
-"""The contour map of a loss surface: filled by loss, its level lines labelled in nats.
+"""The contour map of a loss surface: filled by loss, its level lines labeled in nats.
 
 Finished arrays in, drawn on given axes, axes returned.
 """
@@ -38,7 +38,7 @@ from lossmap.figures.style import (
 
 SHADES = 128
 LABEL_MARGIN = 0.07
-"""Share of the map's width and height next to its edges in which no level line is labelled."""
+"""Share of the map's width and height next to its edges in which no level line is labeled."""
 
 
 def plot_contour(
@@ -56,8 +56,8 @@ def plot_contour(
     ----------
     axes : two-dimensional axes
     panel : arrays of `lossmap.figures.panels`
-    scale : heights and colours, shared by the panels of a comparison
-    epoch_norm : colours of the trajectory, its own epochs by default
+    scale : heights and colors, shared by the panels of a comparison
+    epoch_norm : colors of the trajectory, its own epochs by default
     """
     heights = scale.to_height(panel["loss"])
     _frame(axes, panel)
@@ -166,7 +166,7 @@ def _label_levels(axes: Axes, panel: Panel, scale: LossScale, lines: ContourSet)
 
 
 def _contrast(level: float, scale: LossScale, colormap: str) -> str:
-    """Return the colour that is legible on the map at a height, by its relative luminance."""
+    """Return the color that is legible on the map at a height, by its relative luminance."""
     red, green, blue, _ = colormaps[colormap](scale.norm(level))
     return "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else INK
 

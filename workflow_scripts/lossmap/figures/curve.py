@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from lossmap.figures.families import Cell, Comparison, Drawing, Family, Options
 from lossmap.figures.landscape import Panel
 from lossmap.figures.scale import format_loss
-from lossmap.figures.style import CENTRE, FAINT, LINE, ZORDER, points
+from lossmap.figures.style import CENTER, FAINT, LINE, ZORDER, points
 
 
 def plot_curve(axes: Axes, panel: Panel, *, y_scale: str = "linear") -> Axes:
@@ -66,7 +66,7 @@ def _draw_moments(axes: Axes, panel: Panel) -> None:
     for epoch, iteration in zip(epochs, iterations, strict=True):
         axes.axvline(
             iteration,
-            color=CENTRE,
+            color=CENTER,
             linewidth=points(0.7),
             linestyle=(0, (3, 2)),
             zorder=ZORDER["floor"],

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
-from lossmap.figures.hues import darken, flat_colours, ramp, step_colours, visible_map
+from lossmap.figures.hues import darken, flat_colors, ramp, step_colors, visible_map
 from lossmap.figures.landscape import Panel
 from lossmap.figures.panels_embedding import METHODS
 from lossmap.figures.scale import LossScale
@@ -20,10 +20,10 @@ from lossmap.figures.sources import words
 from lossmap.figures.style import GAP, GOLD, INK, NOTE_SIZE, ZORDER, points
 
 SHADED = ("direction", "source")
-"""Colours whose hue is a category and whose lightness is the epoch."""
+"""Colors whose hue is a category and whose lightness is the epoch."""
 MARK_STYLES = {
     "jumps": {"marker": "D", "size": 2.4},
-    "starts": {"marker": "*", "size": 8.0, "color": GOLD, "label": "initialisation"},
+    "starts": {"marker": "*", "size": 8.0, "color": GOLD, "label": "initialization"},
     "ends": {"marker": "s", "size": 3.4, "label": "end of training"},
     "optimum": {"marker": "X", "size": 6.0, "color": INK, "label": "minimum"},
 }
@@ -37,20 +37,20 @@ FAINTEST, TAIL = 0.3, 0.2
 
 
 @dataclass(frozen=True)
-class Colouring:
-    """What decides the colours of a comparison's points.
+class Coloring:
+    """What decides the colors of a comparison's points.
 
     Attributes
     ----------
-    colour, hue : as in the panel's entry of the registry
+    color, hue : as in the panel's entry of the registry
     epochs : the range of epochs, to 0…1
     losses : the scale of training losses
     categories : directions, trajectories or labels of the whole figure; one hue each
-    steps : step sizes of the whole figure, ascending; one grey each
+    steps : step sizes of the whole figure, ascending; one gray each
     colormaps : of losses and of epochs
     """
 
-    colour: str
+    color: str
     hue: str
     epochs: Normalize
     losses: LossScale
@@ -67,7 +67,7 @@ class Colouring:
 def plot_embedding(
     axes: Axes,
     panel: Panel,
-    colouring: Colouring,
+    coloring: Coloring,
     *,
     marks: Sequence[str] = (),
     lines: bool = True,
@@ -80,76 +80,76 @@ def plot_embedding(
     ----------
     axes : two-dimensional axes
     panel : arrays of `lossmap.figures.panels_embedding`
-    colouring : colours, shared by the panels of a comparison
+    coloring : colors, shared by the panels of a comparison
     marks : of ``jumps``, ``starts``, ``ends``
     lines : whether the points of a trajectory are joined
     point_size : diameter in points at scale 1
     until : last epoch that is drawn, each trajectory's present point emphasised, older ones fading;
-        everything by default. Limits, colours and marks are those of the whole cloud.
+        everything by default. Limits, colors and marks are those of the whole cloud.
     """
     _frame(axes, panel)
-    colours = colour_points(panel, colouring)
+    colors = color_points(panel, coloring)
     order = draw_order(panel, until)
-    opacity, present = _fade(panel, colouring, order, until)
+    opacity, present = _fade(panel, coloring, order, until)
     if lines:
-        _draw_lines(axes, panel, colours, opacity, order)
-    _draw_points(axes, panel, colours[order], opacity[order], present[order], order, point_size)
-    _draw_marks(axes, panel, colouring, colours, marks, order)
-    missing = notes_of(panel, colouring)
+        _draw_lines(axes, panel, colors, opacity, order)
+    _draw_points(axes, panel, colors[order], opacity[order], present[order], order, point_size)
+    _draw_marks(axes, panel, coloring, colors, marks, order)
+    missing = notes_of(panel, coloring)
     if missing:
         style = {"transform": axes.transAxes, "va": "bottom", "fontsize": points(NOTE_SIZE)}
         axes.text(0.0, 1.01, "\n".join(missing), gid="notes", **style)
     return axes
 
 
-def notes_of(panel: Panel, colouring: Colouring) -> list[str]:
+def notes_of(panel: Panel, coloring: Coloring) -> list[str]:
     """Return what a panel must say in words because it cannot be drawn as it is."""
-    if colouring.colour != "loss":
+    if coloring.color != "loss":
         return []
     retrained = np.asarray(panel["trajectory"]) >= 0
-    heights = colouring.losses.to_height(np.asarray(panel["train_loss"])[retrained])
+    heights = coloring.losses.to_height(np.asarray(panel["train_loss"])[retrained])
     missing = int((~np.isfinite(heights)).sum())
     if not missing:
         return []
-    return [f"grey: loss not finite, {missing} point{'s' if missing > 1 else ''}"]
+    return [f"gray: loss not finite, {missing} point{'s' if missing > 1 else ''}"]
 
 
-def categories_of(panel: Panel, colour: str) -> list[object]:
+def categories_of(panel: Panel, color: str) -> list[object]:
     """Return for each point the category that its hue stands for."""
-    if colour == "source":
+    if color == "source":
         names = words(panel, "label_names")
         return [names[label] if label >= 0 else None for label in panel["label"]]
-    key = "direction" if colour == "direction" else "trajectory"
+    key = "direction" if color == "direction" else "trajectory"
     return [int(value) for value in panel[key]]
 
 
-def colour_points(panel: Panel, colouring: Colouring) -> np.ndarray:
-    """Return the colour of each point, (n, 3) sRGB."""
-    shade = colouring.shade(np.asarray(panel["epoch"]))
-    loss_map, epoch_map = colouring.colormaps
-    if colouring.colour == "epoch":
+def color_points(panel: Panel, coloring: Coloring) -> np.ndarray:
+    """Return the color of each point, (n, 3) sRGB."""
+    shade = coloring.shade(np.asarray(panel["epoch"]))
+    loss_map, epoch_map = coloring.colormaps
+    if coloring.color == "epoch":
         return visible_map(epoch_map)(shade)[:, :3]
-    if colouring.colour == "loss":
-        heights = colouring.losses.to_height(panel["train_loss"])
-        colours = visible_map(loss_map)(colouring.losses.norm(np.nan_to_num(heights)))[:, :3]
-        return np.where(np.isfinite(heights)[:, None], colours, _grey())
-    colours = np.tile(_grey(), (len(shade), 1))
-    categories = categories_of(panel, colouring.colour)
-    for index, category in enumerate(colouring.categories):
+    if coloring.color == "loss":
+        heights = coloring.losses.to_height(panel["train_loss"])
+        colors = visible_map(loss_map)(coloring.losses.norm(np.nan_to_num(heights)))[:, :3]
+        return np.where(np.isfinite(heights)[:, None], colors, _gray())
+    colors = np.tile(_gray(), (len(shade), 1))
+    categories = categories_of(panel, coloring.color)
+    for index, category in enumerate(coloring.categories):
         rows = [row for row, found in enumerate(categories) if found == category]
-        colours[rows] = hue_of(colouring, index, shade[rows])
-    return colours
+        colors[rows] = hue_of(coloring, index, shade[rows])
+    return colors
 
 
-def hue_of(colouring: Colouring, index: int, shade: np.ndarray) -> np.ndarray:
-    """Return the colours of a category at places on its ramp, (n, 3)."""
-    number = len(colouring.categories)
-    if colouring.colour in SHADED:
+def hue_of(coloring: Coloring, index: int, shade: np.ndarray) -> np.ndarray:
+    """Return the colors of a category at places on its ramp, (n, 3)."""
+    number = len(coloring.categories)
+    if coloring.color in SHADED:
         return ramp(index, number)(shade)[:, :3]
-    return np.tile(flat_colours(number)[index], (len(shade), 1))
+    return np.tile(flat_colors(number)[index], (len(shade), 1))
 
 
-def _grey() -> np.ndarray:
+def _gray() -> np.ndarray:
     return np.full(3, int(GAP[1:3], 16) / 255)
 
 
@@ -167,7 +167,7 @@ def draw_order(panel: Panel, until: int | None = None) -> np.ndarray:
 
 
 def _fade(
-    panel: Panel, colouring: Colouring, order: np.ndarray, until: int | None
+    panel: Panel, coloring: Coloring, order: np.ndarray, until: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each row's opacity, and whether it is the present point of its trajectory."""
     opacity, present = np.ones(len(panel["epoch"])), np.zeros(len(panel["epoch"]), bool)
@@ -176,7 +176,7 @@ def _fade(
     trajectory, epoch = np.asarray(panel["trajectory"]), np.asarray(panel["epoch"])
     last = {trajectory[row]: row for row in order}
     newest = np.array([epoch[last.get(index, row)] for row, index in enumerate(trajectory)])
-    tail = max(2.0, TAIL * (colouring.epochs.vmax - colouring.epochs.vmin))
+    tail = max(2.0, TAIL * (coloring.epochs.vmax - coloring.epochs.vmin))
     opacity = np.clip(1.0 - (1.0 - FAINTEST) * (newest - epoch) / tail, FAINTEST, 1.0)
     present[list(last.values())] = True
     return opacity, present
@@ -211,13 +211,13 @@ def segments_of(panel: Panel, order: np.ndarray) -> np.ndarray:
 
 
 def _draw_lines(
-    axes: Axes, panel: Panel, colours: np.ndarray, opacity: np.ndarray, order: np.ndarray
+    axes: Axes, panel: Panel, colors: np.ndarray, opacity: np.ndarray, order: np.ndarray
 ) -> None:
     pairs = segments_of(panel, order)
     ends = pairs[:, 1]
     joined = LineCollection(
         np.asarray(panel["points"])[pairs],
-        colors=np.column_stack([colours[ends], opacity[ends]]),
+        colors=np.column_stack([colors[ends], opacity[ends]]),
         linewidths=points(LINE_WIDTH),
         capstyle="round",
     )
@@ -228,18 +228,18 @@ def _draw_lines(
 def _draw_points(
     axes: Axes,
     panel: Panel,
-    colours: np.ndarray,
+    colors: np.ndarray,
     opacity: np.ndarray,
     present: np.ndarray,
     order: np.ndarray,
     point_size: float,
 ) -> None:
-    edges = np.where(present[:, None], _ink(), darken(colours, EDGE))
+    edges = np.where(present[:, None], _ink(), darken(colors, EDGE))
     diameter = points(point_size) * np.where(present, PRESENT, 1.0)
     axes.scatter(
         *np.asarray(panel["points"])[order].T,
         s=diameter**2,
-        facecolors=np.column_stack([colours, opacity]),
+        facecolors=np.column_stack([colors, opacity]),
         edgecolors=np.column_stack([edges, opacity]),
         linewidths=points(0.2) * np.where(present, 2.5, 1.0),
         zorder=ZORDER["path"] + 0.5,
@@ -254,14 +254,14 @@ def _ink() -> np.ndarray:
 def _draw_marks(
     axes: Axes,
     panel: Panel,
-    colouring: Colouring,
-    colours: np.ndarray,
+    coloring: Coloring,
+    colors: np.ndarray,
     marks: Sequence[str],
     order: np.ndarray,
 ) -> None:
     for name in ("ends", "jumps", "starts"):  # golden stars above everything
         if name in marks:
-            rows, faces = _marked(panel, colouring, colours, name, order)
+            rows, faces = _marked(panel, coloring, colors, name, order)
             _draw_mark(axes, panel, name, rows, faces)
     optimum = np.flatnonzero(np.asarray(panel["trajectory"]) < 0)
     if len(optimum):
@@ -269,20 +269,20 @@ def _draw_marks(
 
 
 def _marked(
-    panel: Panel, colouring: Colouring, colours: np.ndarray, name: str, order: np.ndarray
+    panel: Panel, coloring: Coloring, colors: np.ndarray, name: str, order: np.ndarray
 ) -> tuple[np.ndarray, object]:
-    """Return the rows that bear a mark, and the colours of the marks."""
+    """Return the rows that bear a mark, and the colors of the marks."""
     trajectory, epoch = np.asarray(panel["trajectory"]), np.asarray(panel["epoch"])
     if name == "starts":
         return order[epoch[order] == 0], GOLD
     if name == "ends":
         final = {trajectory[row]: row for row in draw_order(panel)}
         rows = np.array([row for row in order if final[trajectory[row]] == row], np.int64)
-        return rows, colours[rows]
+        return rows, colors[rows]
     steps = np.asarray(panel["step_size"])
     rows = order[(epoch[order] == 0) & np.isfinite(steps[order])]
-    which = np.searchsorted(colouring.steps, steps[rows])
-    return rows, step_colours(len(colouring.steps))[which]
+    which = np.searchsorted(coloring.steps, steps[rows])
+    return rows, step_colors(len(coloring.steps))[which]
 
 
 def _draw_mark(axes: Axes, panel: Panel, name: str, rows: np.ndarray, faces: object) -> None:

@@ -1,6 +1,6 @@
 """What a family of panels brings to a figure, and the parts that a figure is laid out from.
 
-Compose gives every panel a place; its family gives the scale that a comparison shares, the colour
+Compose gives every panel a place; its family gives the scale that a comparison shares, the color
 bars under it, the lines of the legend and the drawing itself. A new kind of panel is one `Drawing`
 in the table of `lossmap.figures.compose` and one collector in `lossmap.figures.panels`.
 """
@@ -39,7 +39,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar that explains colours: the label of its axes, and what draws it there.
+    """A bar that explains colors: the label of its axes, and what draws it there.
 
     `draw` receives the figure, the axes and their length in inches at scale 1.
     """

@@ -1,4 +1,4 @@
-"""Colours that mean something: a trajectory by hue, an epoch by lightness, a jump by grey.
+"""Colors that mean something: a trajectory by hue, an epoch by lightness, a jump by gray.
 
 Owns the palettes and the arithmetic of OKLab (B. Ottosson, 2020, https://bottosson.github.io/posts/
 oklab), in which equal lightness looks equally light whatever the hue. Knows no panel and no axes.
@@ -42,9 +42,9 @@ _TO_LAB = np.array(
 )
 
 
-def to_oklab(colours: np.ndarray) -> np.ndarray:
-    """Return sRGB colours (n, 3) in 0…1 as OKLab (n, 3): lightness, green-red, blue-yellow."""
-    encoded = np.asarray(colours, np.float64)
+def to_oklab(colors: np.ndarray) -> np.ndarray:
+    """Return sRGB colors (n, 3) in 0…1 as OKLab (n, 3): lightness, green-red, blue-yellow."""
+    encoded = np.asarray(colors, np.float64)
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     return np.cbrt(linear @ _TO_CONES.T) @ _TO_LAB.T
 
@@ -54,7 +54,7 @@ def _to_linear(lab: np.ndarray) -> np.ndarray:
 
 
 def from_oklab(lab: np.ndarray) -> np.ndarray:
-    """Return OKLab colours (n, 3) as sRGB; what no screen can show loses chroma, not lightness."""
+    """Return OKLab colors (n, 3) as sRGB; what no screen can show loses chroma, not lightness."""
     lab = np.array(lab, np.float64)
     low, high = np.zeros(len(lab)), np.ones(len(lab))
     for _ in range(20):
@@ -69,7 +69,7 @@ def from_oklab(lab: np.ndarray) -> np.ndarray:
 
 @cache
 def ramp(index: int, number: int) -> ListedColormap:
-    """Return the ramp of one of `number` categories, from its lightest colour to its darkest.
+    """Return the ramp of one of `number` categories, from its lightest color to its darkest.
 
     More than five get evenly spaced hues, which not every eye can tell apart.
     """
@@ -80,29 +80,29 @@ def ramp(index: int, number: int) -> ListedColormap:
     return ListedColormap(from_oklab(np.column_stack([lightness, plane])), f"hue-{index}")
 
 
-def flat_colours(number: int) -> np.ndarray:
-    """Return one colour for each of `number` categories, (number, 3); beyond ten they are close."""
+def flat_colors(number: int) -> np.ndarray:
+    """Return one color for each of `number` categories, (number, 3); beyond ten they are close."""
     if number <= len(FLAT):
-        return np.array([to_rgb(colour) for colour in FLAT[:number]])
+        return np.array([to_rgb(color) for color in FLAT[:number]])
     return visible_map("turbo")(np.linspace(0, 1, number))[:, :3]
 
 
 @cache
 def visible_map(name: str) -> Colormap:
-    """Return a colormap of matplotlib without the colours that vanish on white paper."""
-    colours = colormaps[name](np.linspace(0, 1, STEPS))[:, :3]
-    dark_enough = to_oklab(colours)[:, 0] <= LIGHTEST
+    """Return a colormap of matplotlib without the colors that vanish on white paper."""
+    colors = colormaps[name](np.linspace(0, 1, STEPS))[:, :3]
+    dark_enough = to_oklab(colors)[:, 0] <= LIGHTEST
     if dark_enough.sum() < 2:
         return colormaps[name]
-    return ListedColormap(colours[dark_enough], name)
+    return ListedColormap(colors[dark_enough], name)
 
 
-def step_colours(number: int) -> np.ndarray:
-    """Return the greys of `number` step sizes, (number, 3), the smallest step white."""
+def step_colors(number: int) -> np.ndarray:
+    """Return the grays of `number` step sizes, (number, 3), the smallest step white."""
     lightness = np.linspace(1.0, 0.15, number) if number > 1 else np.array([0.55])
     return from_oklab(np.column_stack([lightness, np.zeros((number, 2))]))
 
 
-def darken(colours: np.ndarray, by: float) -> np.ndarray:
-    """Return colours (n, 3) of the same hue, darker by a share of their lightness."""
-    return from_oklab(to_oklab(colours) * np.array([1.0 - by, 1.0, 1.0]))
+def darken(colors: np.ndarray, by: float) -> np.ndarray:
+    """Return colors (n, 3) of the same hue, darker by a share of their lightness."""
+    return from_oklab(to_oklab(colors) * np.array([1.0 - by, 1.0, 1.0]))

@@ -8,20 +8,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from lossmap.figures.scale import LossScale
-from lossmap.figures.style import CENTRE, CONVERGED, INK
+from lossmap.figures.style import CENTER, CONVERGED, INK
 
 Panel = Mapping[str, np.ndarray]
 Extent = tuple[float, float]
 
-POINTS = ("centre", "converged")
+POINTS = ("center", "converged")
 MARK_STYLES = {
-    "centre": {"marker": "o", "color": CENTRE, "label": "centre"},
+    "center": {"marker": "o", "color": CENTER, "label": "center"},
     "converged": {"marker": "D", "color": CONVERGED, "label": "converged point, projected"},
     "start": {"marker": "^", "color": "white", "label": "start of training"},
     "end": {"marker": "s", "color": INK, "label": "end of training"},
 }
-MARK_EDGES = {"centre": "white", "converged": INK, "start": INK, "end": "white"}
-MARK_SIZES = {"centre": 5.4, "converged": 3.4, "start": 4.8, "end": 4.0}
+MARK_EDGES = {"center": "white", "converged": INK, "start": INK, "end": "white"}
+MARK_SIZES = {"center": 5.4, "converged": 3.4, "start": 4.8, "end": 4.0}
 MOST_ARROWS = 4
 """Arrowheads on a trajectory that is as long as an axis or longer; one on a very short one."""
 
@@ -114,14 +114,14 @@ def place_arrows(path: np.ndarray, ranges: np.ndarray) -> list[tuple[np.ndarray,
     if len(path) < 2:
         return []
     steps = np.linalg.norm(np.diff(path, axis=0) / ranges, axis=1)
-    travelled = np.concatenate([[0.0], np.cumsum(steps)])
-    if not travelled[-1] > 0:
+    traveled = np.concatenate([[0.0], np.cumsum(steps)])
+    if not traveled[-1] > 0:
         return []
 
     def at(share: float) -> np.ndarray:
-        place = share * travelled[-1]
-        return np.array([np.interp(place, travelled, values) for values in path.T])
+        place = share * traveled[-1]
+        return np.array([np.interp(place, traveled, values) for values in path.T])
 
-    number = int(np.clip(np.ceil(MOST_ARROWS * travelled[-1]), 1, MOST_ARROWS))
+    number = int(np.clip(np.ceil(MOST_ARROWS * traveled[-1]), 1, MOST_ARROWS))
     shares = (np.arange(number) + 0.5) / number
     return [(at(share - 0.025), at(share + 0.025)) for share in shares]

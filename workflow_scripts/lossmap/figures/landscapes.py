@@ -46,7 +46,7 @@ def _epoch_norm(cells: list[Cell]) -> Normalize | None:
 def draw_loss_bar(
     figure: Figure, axes: Axes, length: float, *, scale: LossScale, colormap: object
 ) -> None:
-    """Draw the colour bar of a scale of losses, ticked at round losses in nats."""
+    """Draw the color bar of a scale of losses, ticked at round losses in nats."""
     mappable = ScalarMappable(scale.norm, colormap)
     bar = figure.colorbar(mappable, cax=axes, orientation="horizontal", label="loss (nats)")
     room = 0.28 if scale.name == "log" else 0.45  # inches for one label

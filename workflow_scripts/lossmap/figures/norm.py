@@ -27,7 +27,7 @@ from lossmap.figures.style import GAP, NOTE_SIZE, points
 SHADE = 0.55
 """Where on the ramp of its hue a series is drawn."""
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
-"""Line styles by series, so that a print in grey can be read."""
+"""Line styles by series, so that a print in gray can be read."""
 TICKS = 6
 
 

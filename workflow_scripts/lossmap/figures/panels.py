@@ -4,7 +4,7 @@ Owns the names of the arrays in ``figure/*.h5``. Knows no axes: the drawing modu
 arrays and nothing else.
 
 A landscape panel holds `alphas` (n_alpha,), `betas` (n_beta,), `loss` (n_alpha, n_beta) in nats
-and, where asked for, `centre` and `converged` (3,) as (alpha, beta, loss), `trajectory`
+and, where asked for, `center` and `converged` (3,) as (alpha, beta, loss), `trajectory`
 (snapshots, 3) likewise and `epochs` (snapshots,). A loss that is not known at a point is NaN. A
 curve panel holds `iteration` and `iteration_loss` (updates,), `mean_iteration` and `running_mean`,
 `moments` (epochs) and `moment_iterations`. Embedding and norm panels: see `panels_embedding`.
@@ -22,7 +22,7 @@ from lossmap.errors import LossmapError
 from lossmap.figures.panels_embedding import collect_embedding, collect_norm
 from lossmap.figures.sources import Panel, Sources, Spec, check_choice, find_source
 
-MARKS = ("centre", "converged")
+MARKS = ("center", "converged")
 HEIGHTS = ("true", "projected")
 
 
@@ -61,8 +61,8 @@ def _collect_landscape(panel: Spec, spec: Spec, sources: Sources, where: str) ->
         projection = load_projection(find_source(panel, "projection", sources, where))
     for mark in panel.get("marks", ()):
         check_choice(where, "marks", mark, MARKS)
-        if mark == "centre":
-            found["centre"] = np.array([0.0, 0.0, interpolate_loss(grid, 0.0, 0.0)])
+        if mark == "center":
+            found["center"] = np.array([0.0, 0.0, interpolate_loss(grid, 0.0, 0.0)])
         else:
             basis = load_coordinates(find_source(panel, "basis", sources, where))
             found["converged"] = _locate_converged(grid, basis["coordinates"], projection)

@@ -24,7 +24,7 @@ from lossmap.figures.sources import (
 
 METHODS = {"phate": "PHATE", "tsne": "t-SNE", "umap": "UMAP", "pca": "PC", "random": "random"}
 """What the axes of an embedding are called, by technique."""
-COLOURS = ("epoch", "direction", "loss", "trajectory", "source")
+COLORS = ("epoch", "direction", "loss", "trajectory", "source")
 HUES = ("ascending", "descending")
 MARKS = ("jumps", "starts", "ends")
 _COPIED = ("trajectory", "epoch", "direction", "step_size", "source", "train_loss")
@@ -38,7 +38,7 @@ def collect_embedding(panel: Spec, spec: Spec, sources: Sources, where: str) -> 
     LossmapError
         The panel asks for something unknown, or for something that its cloud does not have.
     """
-    check_choice(where, "colour", panel.get("colour", "epoch"), COLOURS)
+    check_choice(where, "color", panel.get("color", "epoch"), COLORS)
     check_choice(where, "hue", panel.get("hue", "ascending"), HUES)
     check_choice(where, "method", panel.get("method"), tuple(METHODS))
     for mark in panel.get("marks", ()):
@@ -66,18 +66,18 @@ def _check_content(found: Panel, panel: Spec, where: str) -> None:
     retrained = found["trajectory"] >= 0
     jumped = retrained & (found["direction"] >= 0)
     lacking = {
-        "colour: direction": not (jumped == retrained).all(),
-        "colour: loss": not np.isfinite(found["train_loss"]).any(),
+        "color: direction": not (jumped == retrained).all(),
+        "color: loss": not np.isfinite(found["train_loss"]).any(),
         "marks: jumps": not np.isfinite(found["step_size"]).any(),
     }
-    asked = {f"colour: {panel.get('colour', 'epoch')}"}
+    asked = {f"color: {panel.get('color', 'epoch')}"}
     asked |= {f"marks: {mark}" for mark in panel.get("marks", ())}
     for what in sorted(asked):
         if lacking.get(what, False):
             raise LossmapError(
                 f"{where}: '{what}' needs what embedding '{panel['embedding']}' does not hold "
                 "(jump directions and step sizes come with jump clouds, losses with trained "
-                "networks); choose another colour or mark"
+                "networks); choose another color or mark"
             )
 
 

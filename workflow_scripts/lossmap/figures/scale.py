@@ -1,7 +1,7 @@
-"""From loss to height and colour: one scale for all panels of a comparison.
+"""From loss to height and color: one scale for all panels of a comparison.
 
 A height is log10 of the loss on a log scale and the loss itself on a linear one. Surfaces, contours
-and colour bars all live in heights, and only their tick labels are in nats.
+and color bars all live in heights, and only their tick labels are in nats.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class LossScale:
     Attributes
     ----------
     name : ``log`` or ``linear``
-    norm : from heights to colours; its limits are those of the grids
+    norm : from heights to colors; its limits are those of the grids
     bottom, top : lowest and highest height of anything drawn, marks and trajectories too
     """
 
@@ -93,7 +93,7 @@ def fit_scale(
     Parameters
     ----------
     name : ``log`` or ``linear``
-    grids : losses (nats) that are coloured
+    grids : losses (nats) that are colored
     others : losses (nats) of marks and trajectories, which the height must reach as well
 
     Raises
@@ -103,9 +103,9 @@ def fit_scale(
     """
     if name not in SCALES:
         raise LossmapError(f"z_scale: got '{name}', expected one of {', '.join(SCALES)}")
-    coloured = _span([to_height(loss, name) for loss in grids], name)
-    reached = _span([np.array(coloured), *(to_height(loss, name) for loss in others)], name)
-    return LossScale(name, Normalize(*coloured), *reached)
+    colored = _span([to_height(loss, name) for loss in grids], name)
+    reached = _span([np.array(colored), *(to_height(loss, name) for loss in others)], name)
+    return LossScale(name, Normalize(*colored), *reached)
 
 
 def _span(heights: list[np.ndarray], name: str) -> tuple[float, float]:

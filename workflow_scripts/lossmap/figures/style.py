@@ -1,4 +1,4 @@
-"""How every figure looks and is saved: sizes, fonts, colours, deterministic files.
+"""How every figure looks and is saved: sizes, fonts, colors, deterministic files.
 
 Owns each constant of appearance. Knows nothing of what a panel shows, never touches pyplot.
 """
@@ -20,14 +20,14 @@ FONT_SIZE = 7.0
 NOTE_SIZE = 5.5
 """Points of the remarks and level labels inside a panel, at scale 1."""
 
-CENTRE = "#e8112d"
-"""Red of the paper's centre bubble. Red and green differ in brightness and shape as well."""
+CENTER = "#e8112d"
+"""Red of the paper's center bubble. Red and green differ in brightness and shape as well."""
 CONVERGED = "#39f06a"
 LINE = "#0072b2"
 FAINT = "#9ecae1"
 INK = "#222222"
 GAP = "#d9d9d9"
-"""Where a loss is not drawn: this grey under a hatch."""
+"""Where a loss is not drawn: this gray under a hatch."""
 GAP_HATCH = "////"
 COLORMAP = "viridis"
 TRAJECTORY_COLORMAP = "YlOrRd"

@@ -1,7 +1,7 @@
 """The 3-D loss surface, with its contour lines on the floor and what is marked on it.
 
 Finished arrays in, drawn on given axes, axes returned. No data point is interpolated or left out:
-one facet per cell of the grid, and a grey hatched cell on the floor where a corner has no finite
+one facet per cell of the grid, and a gray hatched cell on the floor where a corner has no finite
 loss.
 """
 
@@ -58,9 +58,9 @@ def plot_surface(
     ----------
     axes : made with ``computed_zorder=False``, so that marks stay visible behind the surface
     panel : arrays of `lossmap.figures.panels`
-    scale : heights and colours, shared by the panels of a comparison
+    scale : heights and colors, shared by the panels of a comparison
     camera : elevation and azimuth, degrees
-    epoch_norm : colours of the trajectory, its own epochs by default
+    epoch_norm : colors of the trajectory, its own epochs by default
     """
     heights = scale.to_height(panel["loss"])
     _frame(axes, panel, scale, camera)
@@ -184,10 +184,10 @@ def _draw_marks(axes: Axes3D, panel: Panel, scale: LossScale) -> None:
         style = MARK_STYLES[name]
         if not np.isfinite(height):  # noted in words: it stands on the floor, hollow
             style, height = style | {"markerfacecolor": "none"}, floor
-            edge = style["color"] if name in ("centre", "converged") else INK
+            edge = style["color"] if name in ("center", "converged") else INK
         else:
             edge = MARK_EDGES[name]
-            if name in ("centre", "converged"):
+            if name in ("center", "converged"):
                 axes.plot(
                     [alpha, alpha],
                     [beta, beta],

@@ -18,7 +18,7 @@ from lossmap.geometry.distances import trajectory_rows
 
 LONG = 10.0
 """A step is long if it is more than this many times the median step."""
-NEIGHBOURS = 10
+NEIGHBORS = 10
 
 
 def measure_continuity(points: np.ndarray, trajectory: np.ndarray) -> dict[str, float]:
@@ -68,15 +68,15 @@ def measure_longest_gap(points: np.ndarray) -> float:
     return float(linkage(points, "single")[-1, 2] / radius)
 
 
-def count_components(points: np.ndarray, neighbours: int = NEIGHBOURS) -> int:
-    """Return the number of connected components of the symmetric nearest-neighbour graph.
+def count_components(points: np.ndarray, neighbors: int = NEIGHBORS) -> int:
+    """Return the number of connected components of the symmetric nearest-neighbor graph.
 
-    Two points are joined if either is among the other's `neighbours` nearest.
+    Two points are joined if either is among the other's `neighbors` nearest.
     """
     count = len(points)
-    neighbours = min(neighbours, count - 1)
-    _, nearest = KDTree(points).query(points, neighbours + 1)
-    rows = np.repeat(np.arange(count), neighbours + 1)
+    neighbors = min(neighbors, count - 1)
+    _, nearest = KDTree(points).query(points, neighbors + 1)
+    rows = np.repeat(np.arange(count), neighbors + 1)
     edges = (np.ones(rows.size), (rows, nearest.ravel()))
     return int(connected_components(coo_matrix(edges, shape=(count, count)), directed=False)[0])
 

@@ -1,7 +1,7 @@
 """Exact distances between many weight vectors, in one pass over them.
 
 Vectors around a minimum are nearly parallel and, along a trajectory, nearly equal: 1 - cosine and
-differences of inner products would be rounding noise. So the rows are centred before they are
+differences of inner products would be rounding noise. So the rows are centered before they are
 multiplied, distances along a trajectory are added up from its steps, and cosines come from
 differences. Works on arrays or HDF5 datasets, some columns at a time: memory does not grow with the
 number of parameters.
@@ -20,9 +20,9 @@ from lossmap.geometry.columns import ProductSum, column_tiles, row_squares
 def measure_cloud_geometry(sources: Mapping[str, object], origins: Origins) -> Cloud:
     """Return the exact pairwise geometry of the vectors of all sources.
 
-    With the rows x̂ centred on the mean m of those that are not the optimum, the inner products
+    With the rows x̂ centered on the mean m of those that are not the optimum, the inner products
     x̂_i·x̂_j, m·x̂_i and the norms are accumulated; then ‖a − b‖² = x̂_a² + x̂_b² − 2 x̂_a·x̂_b. Within
-    a trajectory, whose neighbours are closest, the inner products of its steps are accumulated too,
+    a trajectory, whose neighbors are closest, the inner products of its steps are accumulated too,
     and ‖a − b‖² is the sum of those between a and b: no cancellation.
 
     Parameters
@@ -63,11 +63,11 @@ def _multiply(
         _check_finite(squares, sources)
         # einsum, for numpy's BLAS threads would compete with those of scipy's
         mean = np.einsum("i,ij->j", weights, tile)
-        centred = np.subtract(tile, mean, out=tile)
-        rows.add(centred)
-        along += np.einsum("ij,j->i", centred, mean)
+        centered = np.subtract(tile, mean, out=tile)
+        rows.add(centered)
+        along += np.einsum("ij,j->i", centered, mean)
         for products, path in zip(steps, paths, strict=True):
-            products.add(np.diff(centred[path], axis=0))
+            products.add(np.diff(centered[path], axis=0))
     return rows.matrix(), along, squares, [products.matrix() for products in steps]
 
 
@@ -120,7 +120,7 @@ def accumulate_steps(products: np.ndarray) -> np.ndarray:
     """Return the squared distances between the points of a path from its steps' inner products.
 
     ‖x_j − x_i‖² is the sum of the products of all pairs of steps between i and j. Small steps are
-    only ever added to their neighbours, so that small distances keep all their digits.
+    only ever added to their neighbors, so that small distances keep all their digits.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _cosine_distances(
 ) -> np.ndarray:
     """Return 1 - cos of the raw vectors a = m + x̂_a.
 
-    With d = b − a and u, v the normalised a, b: 1 − cos = ½‖u − v‖², which for cos > 0 is
+    With d = b − a and u, v the normalized a, b: 1 − cos = ½‖u − v‖², which for cos > 0 is
     ‖d⊥‖² |a| / (|b| (|a||b| + a·b)), where d⊥ is d without its part along a,
     ‖d⊥‖² = ‖d‖² − (a·d)²/|a|² and a·d = m·(x̂_b − x̂_a) + x̂_a·x̂_b − x̂_a². Only a difference that
     is almost wholly along a itself loses digits.
@@ -156,7 +156,7 @@ def _cosine_distances(
     Parameters
     ----------
     squared : float64 (rows, rows), squared distances
-    gram : float64 (rows, rows), centred inner products
+    gram : float64 (rows, rows), centered inner products
     along : float64 (rows,), inner products with the mean
     squares : float64 (rows,), squared norms
     """
@@ -172,14 +172,14 @@ def _cosine_distances(
     return distances
 
 
-def centre_gram(gram: np.ndarray) -> np.ndarray:
+def center_gram(gram: np.ndarray) -> np.ndarray:
     """Return inner products relative to the mean of all rows."""
     means = gram.mean(axis=0)
     return gram - means - means[:, None] + means.mean()
 
 
 def measure_scores(gram: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the principal component scores of centred rows from their inner products.
+    """Return the principal component scores of centered rows from their inner products.
 
     Parameters
     ----------
@@ -211,11 +211,11 @@ def fix_signs(points: np.ndarray) -> np.ndarray:
     return points * np.where(points[farthest, np.arange(points.shape[1])] < 0, -1.0, 1.0)
 
 
-def centred_cosine(gram: np.ndarray, components: int) -> np.ndarray:
+def centered_cosine(gram: np.ndarray, components: int) -> np.ndarray:
     """Return 1 - cosine between the leading principal component scores of the rows.
 
     What PHATE calls cosine with its default of 100 components. With no more than `components` rows
-    PHATE leaves the rows as they are, not even centred; here they are always centred.
+    PHATE leaves the rows as they are, not even centered; here they are always centered.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def centred_cosine(gram: np.ndarray, components: int) -> np.ndarray:
 
     Returns
     -------
-    float64 (rows, rows), from differences of the normalised scores. Scores come from inner
+    float64 (rows, rows), from differences of the normalized scores. Scores come from inner
     products, so rows that differ by 1e-4 of the cloud's radius keep 7 digits, by 1e-5 only 5
 
     Raises

@@ -28,10 +28,10 @@ def read_literally(coordinates: np.ndarray, directions: np.ndarray) -> np.ndarra
     return coordinates @ gram / np.sqrt(np.diag(gram))
 
 
-def reconstruct(centre: np.ndarray, directions: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+def reconstruct(center: np.ndarray, directions: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
     """Return w̃ = w_c + α d_0 + β d_1 for one pair of coordinates (ding2023 Eq. 3), float32."""
     alpha, beta = np.float32(coordinates[0]), np.float32(coordinates[1])
-    return centre + alpha * directions[0] + beta * directions[1]
+    return center + alpha * directions[0] + beta * directions[1]
 
 
 def plane_coordinates(basis: Basis, plane: int, reading: str) -> np.ndarray:

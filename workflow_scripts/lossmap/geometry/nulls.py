@@ -88,7 +88,7 @@ def _walk(cloud: Cloud, params: int, seed: int) -> np.ndarray:
     """Return positions (rows, dimensions) of the optimum, the jump points and random walks."""
     optimum, seeds, paths = _parts_of(cloud)
     steps = sum(len(rows) - 1 for rows in paths)
-    drawn = _normalise(draw_gaussians(1 + len(seeds) + steps, params, seed))
+    drawn = _normalize(draw_gaussians(1 + len(seeds) + steps, params, seed))
     moves = np.split(drawn[1 + len(seeds) :], np.cumsum([len(rows) - 1 for rows in paths[:-1]]))
     positions = np.empty((len(cloud.norms), drawn.shape[1]))
     positions[optimum] = cloud.norms[optimum] * drawn[0]
@@ -103,7 +103,7 @@ def _walk(cloud: Cloud, params: int, seed: int) -> np.ndarray:
 def _shrink(cloud: Cloud, params: int, seed: int) -> np.ndarray:
     """Return positions (rows, dimensions) of the optimum and of shrinking displacements."""
     optimum, seeds, paths = _parts_of(cloud)
-    drawn = _normalise(draw_gaussians(1 + len(seeds), params, seed))
+    drawn = _normalize(draw_gaussians(1 + len(seeds), params, seed))
     positions = np.empty((len(cloud.norms), drawn.shape[1]))
     positions[optimum] = cloud.norms[optimum] * drawn[0]
     for rows in paths:
@@ -127,5 +127,5 @@ def _seed_of(cloud: Cloud, rows: np.ndarray, seeds: list[int]) -> int:
     return seeds.index(int(cloud.origins.direction[rows[0]]))
 
 
-def _normalise(vectors: np.ndarray) -> np.ndarray:
+def _normalize(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

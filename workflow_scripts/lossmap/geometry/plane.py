@@ -1,4 +1,4 @@
-"""Planes of the landscape: PCA of a trajectory, filter-normalised random directions.
+"""Planes of the landscape: PCA of a trajectory, filter-normalized random directions.
 
 Works on a (snapshots, params) array or HDF5 dataset that is read some columns at a time, so that
 memory stays bounded however many parameters there are.
@@ -15,7 +15,7 @@ MIN_COMPONENTS = 10
 
 
 def measure_gram(thetas, rows: np.ndarray) -> np.ndarray:
-    """Return the Gram matrix of the centred snapshots, float64 (snapshots, snapshots).
+    """Return the Gram matrix of the centered snapshots, float64 (snapshots, snapshots).
 
     ding2023 §3.1: with Ŵ = [w_i − w̄], this is ŴᵀŴ, whose eigenvalues are those of ŴŴᵀ in Eq. 1.
     The mean is over all snapshots; the paper's 1/n for n + 1 of them is a slip.
@@ -44,7 +44,7 @@ def measure_variance_ratios(gram: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    gram : float64 (snapshots, snapshots), centred Gram matrix
+    gram : float64 (snapshots, snapshots), centered Gram matrix
 
     Returns
     -------
@@ -71,7 +71,7 @@ def fit_principal_directions(
     ----------
     thetas : float32 (snapshots, params)
     rows : consecutive snapshots that the plane is fitted to
-    gram : float64 (rows, rows), their centred Gram matrix
+    gram : float64 (rows, rows), their centered Gram matrix
     axes : number of directions
 
     Returns
@@ -100,31 +100,31 @@ def fit_principal_directions(
     return directions
 
 
-def draw_filter_normalised(
-    centre: np.ndarray, layout: Layout, seed: int, axes: int = 2, ignore: str = "bias_bn"
+def draw_filter_normalized(
+    center: np.ndarray, layout: Layout, seed: int, axes: int = 2, ignore: str = "bias_bn"
 ) -> np.ndarray:
-    """Return Gaussian directions, each filter scaled to the norm of the centre's (Li et al. 2018).
+    """Return Gaussian directions, each filter scaled to the norm of the center's (Li et al. 2018).
 
     Parameters
     ----------
-    centre : float32 (params,)
+    center : float32 (params,)
     layout : where each tensor lies; a filter is one index along a tensor's first axis
     seed : of the Gaussian draw, one number per parameter in order
     axes : number of directions
     ignore : ``bias_bn`` gives parameters with one axis a zero direction, ``none`` copies the
-        centre's values there, as the published code of Li et al. does
+        center's values there, as the published code of Li et al. does
 
     Returns
     -------
     float32 (axes, params)
     """
     generator = np.random.default_rng(seed)
-    directions = generator.standard_normal((axes, centre.size), dtype=np.float32)
+    directions = generator.standard_normal((axes, center.size), dtype=np.float32)
     for _, _, shape, part in layout.parts():
         if len(shape) <= 1:
-            directions[:, part] = 0.0 if ignore == "bias_bn" else centre[part]
+            directions[:, part] = 0.0 if ignore == "bias_bn" else center[part]
             continue
-        filters = centre[part].reshape(shape[0], -1).astype(np.float64)
+        filters = center[part].reshape(shape[0], -1).astype(np.float64)
         drawn = directions[:, part].reshape(axes, shape[0], -1).astype(np.float64)
         scale = np.linalg.norm(filters, axis=1) / np.linalg.norm(drawn, axis=2)
         directions[:, part] = (drawn * scale[..., None]).reshape(axes, -1)
@@ -132,14 +132,14 @@ def draw_filter_normalised(
 
 
 def measure_coordinates(
-    thetas, centre: np.ndarray, directions: np.ndarray
+    thetas, center: np.ndarray, directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return least-squares coordinates of every snapshot in each plane, and the planes' Gram.
 
     Parameters
     ----------
     thetas : float32 (snapshots, params)
-    centre : float32 (params,)
+    center : float32 (params,)
     directions : float32 (axes, params), scaled as on the landscape; rows 2k, 2k + 1 span plane k
 
     Returns
@@ -151,7 +151,7 @@ def measure_coordinates(
     gram = np.zeros((len(directions), len(directions)))
     for columns, tile in column_tiles([thetas]):
         slab = directions[:, columns].astype(np.float64)
-        products += np.subtract(tile, centre[columns], out=tile) @ slab.T
+        products += np.subtract(tile, center[columns], out=tile) @ slab.T
         gram += slab @ slab.T
     coordinates = np.empty_like(products)
     for start in range(0, len(directions), 2):
@@ -160,14 +160,14 @@ def measure_coordinates(
     return coordinates, gram
 
 
-def fit_basis(thetas, epochs: np.ndarray, centre_row: int, layout: Layout, spec: dict) -> Basis:
+def fit_basis(thetas, epochs: np.ndarray, center_row: int, layout: Layout, spec: dict) -> Basis:
     """Return the basis that a specification asks for.
 
     Parameters
     ----------
     thetas : float32 (snapshots, params), array or HDF5 dataset
     epochs : int64 (snapshots,)
-    centre_row : snapshot at the plane's centre
+    center_row : snapshot at the plane's center
     layout : of the parameters
     spec : ``method`` (pca | fn); for pca ``window`` (first and last epoch, or None for all); for fn
         ``seeds`` (one per plane) and ``ignore``
@@ -175,15 +175,15 @@ def fit_basis(thetas, epochs: np.ndarray, centre_row: int, layout: Layout, spec:
     Raises
     ------
     LossmapError
-        The window holds too few snapshots or one that is not finite, or the centre is not finite
+        The window holds too few snapshots or one that is not finite, or the center is not finite
         or zero.
     """
     rows = _window_rows(epochs, spec.get("window"))
-    centre = np.asarray(thetas[centre_row], np.float32)
-    length = float(np.linalg.norm(centre.astype(np.float64)))
+    center = np.asarray(thetas[center_row], np.float32)
+    length = float(np.linalg.norm(center.astype(np.float64)))
     if not np.isfinite(length) or length == 0.0:
         raise LossmapError(
-            f"centre at epoch {epochs[centre_row]} has norm {length}; retrain the run"
+            f"center at epoch {epochs[center_row]} has norm {length}; retrain the run"
         )
     gram = measure_gram(thetas, rows)
     ratios = measure_variance_ratios(gram)
@@ -192,14 +192,14 @@ def fit_basis(thetas, epochs: np.ndarray, centre_row: int, layout: Layout, spec:
         seeds, scale = [-1], np.full(2, length)
     else:
         seeds = spec["seeds"]
-        drawn = [draw_filter_normalised(centre, layout, s, 2, spec["ignore"]) for s in seeds]
+        drawn = [draw_filter_normalized(center, layout, s, 2, spec["ignore"]) for s in seeds]
         directions, scale = np.concatenate(drawn), np.ones(2 * len(seeds))
     scaled = (scale[:, None] * directions).astype(np.float32)
-    coordinates, products = measure_coordinates(thetas, centre, scaled)
+    coordinates, products = measure_coordinates(thetas, center, scaled)
     shares = measure_plane_variance(coordinates[rows], products, np.trace(gram))
     return Basis(
-        centre,
-        int(epochs[centre_row]),
+        center,
+        int(epochs[center_row]),
         directions,
         scale,
         np.asarray(seeds, np.int64),
@@ -230,10 +230,10 @@ def measure_plane_variance(coordinates: np.ndarray, gram: np.ndarray, total: flo
     gram : float64 (axes, axes), inner products of the directions
     total : sum of squared distances of the snapshots to their mean
     """
-    centred = coordinates - coordinates.mean(axis=0)
+    centered = coordinates - coordinates.mean(axis=0)
     shares = []
     for start in range(0, coordinates.shape[1], 2):
         plane = slice(start, start + 2)
-        inside = np.einsum("ia,ab,ib->", centred[:, plane], gram[plane, plane], centred[:, plane])
+        inside = np.einsum("ia,ab,ib->", centered[:, plane], gram[plane, plane], centered[:, plane])
         shares.append(inside / total)
     return np.asarray(shares)

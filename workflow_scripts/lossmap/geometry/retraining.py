@@ -60,7 +60,7 @@ def measure_retraining(cloud: Cloud) -> Retraining:
         (squares[rows, None] + squares[rows] - cloud.euclidean[np.ix_(rows, rows)] ** 2) / 2
         for rows in paths
     )
-    return _summarise(products, paths, cloud.origins)
+    return _summarize(products, paths, cloud.origins)
 
 
 def measure_embedded_retraining(points: np.ndarray, origins: Origins) -> Retraining:
@@ -82,10 +82,10 @@ def measure_embedded_retraining(points: np.ndarray, origins: Origins) -> Retrain
     paths = list(trajectory_rows(origins.trajectory))
     centroid = points[[rows[-1] for rows in paths]].mean(axis=0)
     products = ((points[rows] - centroid) @ (points[rows] - centroid).T for rows in paths)
-    return _summarise(products, paths, origins)
+    return _summarize(products, paths, origins)
 
 
-def _summarise(
+def _summarize(
     products: Iterable[np.ndarray], paths: Sequence[np.ndarray], origins: Origins
 ) -> Retraining:
     """Return the statistics of trajectories given as inner products of the r_e."""

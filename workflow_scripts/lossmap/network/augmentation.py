@@ -1,4 +1,4 @@
-"""Rotation and colour jitter of whole batches, every image with its own draw.
+"""Rotation and color jitter of whole batches, every image with its own draw.
 
 The operations are those of torchvision.transforms.v2 on float images, which draws once per call:
 applied to a batch it would turn and tint all images alike. Knows tensors only.
@@ -8,11 +8,11 @@ import torch
 from torch.nn.functional import affine_grid, grid_sample
 
 LUMA = (0.2989, 0.587, 0.114)
-"""Weights of red, green and blue in a grey value (ITU-R 601-2, as torchvision has them)."""
+"""Weights of red, green and blue in a gray value (ITU-R 601-2, as torchvision has them)."""
 
 
 def rotate(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
-    """Return images turned counter-clockwise about their centres: nearest pixel, black outside.
+    """Return images turned counter-clockwise about their centers: nearest pixel, black outside.
 
     Parameters
     ----------
@@ -39,13 +39,13 @@ def jitter_colors(images: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
     """
     brightness, contrast, saturation, hue = factors.T[:, :, None, None, None]
     images = (images * brightness).clamp(0.0, 1.0)
-    images = _blend(images, _grey(images).mean(dim=(1, 2, 3), keepdim=True), contrast)
+    images = _blend(images, _gray(images).mean(dim=(1, 2, 3), keepdim=True), contrast)
     if images.shape[1] != 3:
         return images
-    return _shift_hue(_blend(images, _grey(images), saturation), hue[:, 0])
+    return _shift_hue(_blend(images, _gray(images), saturation), hue[:, 0])
 
 
-def _grey(images: torch.Tensor) -> torch.Tensor:
+def _gray(images: torch.Tensor) -> torch.Tensor:
     if images.shape[1] != 3:
         return images
     weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)

@@ -20,17 +20,17 @@ SOURCES = ("digits", "hdf5", "torchvision")
 
 
 def make_dataset(spec: dict, data_file: str | None, data_dir: str | None) -> Dataset:
-    """Return the images of `load_source`, their training labels randomised where asked.
+    """Return the images of `load_source`, their training labels randomized where asked.
 
     ``random_labels``, a seed, may stand in `spec`; raises what `load_source` raises.
     """
     dataset = load_source(spec, data_file, data_dir)
     if "random_labels" not in spec:
         return dataset
-    return randomise_labels(dataset, spec["random_labels"])
+    return randomize_labels(dataset, spec["random_labels"])
 
 
-def randomise_labels(dataset: Dataset, seed: int) -> Dataset:
+def randomize_labels(dataset: Dataset, seed: int) -> Dataset:
     """Return the data set with training labels drawn uniformly from all classes.
 
     horoi2021 §5.1, after Zhang et al. 2017: every label is drawn, so one in as many as there are

@@ -30,7 +30,7 @@ def build_network(
     width : float
         Factor on every channel count of the network.
     seed : int
-        Seed of the initialisation. The caller's random state is as before afterwards.
+        Seed of the initialization. The caller's random state is as before afterwards.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Images as one tensor on the device: seeded order, augmentation and normalisation of batches."""
+"""Images as one tensor on the device: seeded order, augmentation and normalization of batches."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from lossmap.network.augmentation import jitter_colors, rotate
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images on a device.
+    """Labeled images on a device.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Images:
         height, width = self.pixels.shape[1:3]
         return height - 2 * self.padding, width - 2 * self.padding
 
-    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+    def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return float32 (batch, channels, height, width) of mean 0 and standard deviation 1.
 
         The memory is channels-last, which convolutions on CPUs run up to twice as fast on.
@@ -108,7 +108,7 @@ def draw_epoch(images: Images, seed: int, epoch: int, augmentation: dict) -> Epo
 
 
 def take_batch(images: Images, epoch: Epoch, batch: slice) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return one augmented, normalised batch and its labels.
+    """Return one augmented, normalized batch and its labels.
 
     Crop and mirror image are one gather: output pixel (r, c) of an image is padded pixel
     (row + r, column + c), counted from the right where it is flipped.
@@ -123,7 +123,7 @@ def take_batch(images: Images, epoch: Epoch, batch: slice) -> tuple[torch.Tensor
     pixels = images.pixels[chosen[:, None, None], rows, columns]
     if epoch.degrees is not None or epoch.colors is not None:
         pixels = _distort(pixels, epoch, batch)
-    return images.normalise(pixels), images.labels[chosen]
+    return images.normalize(pixels), images.labels[chosen]
 
 
 def _distort(pixels: torch.Tensor, epoch: Epoch, batch: slice) -> torch.Tensor:

@@ -21,7 +21,7 @@ from lossmap.artifacts.jumps import CURVES, FINISHED, open_jumps, save_jumps, sp
 from lossmap.artifacts.provenance import Provenance, open_resume_folder, resume_note
 from lossmap.artifacts.trajectory import open_trajectory
 from lossmap.errors import LossmapError
-from lossmap.geometry.plane import draw_filter_normalised
+from lossmap.geometry.plane import draw_filter_normalized
 from lossmap.network.checkpoint import Checkpoint, writing
 from lossmap.network.training import Run, train_to_end
 
@@ -46,7 +46,7 @@ def jump_and_retrain(
     dataset : what the minimum was trained on, with the same labels
     minimum : of `load_minimum`
     artifacts : what is stored with each artifact, by its path; the specifications are a training
-        run's, and ``direction`` (seed), ``steps`` (sizes), ``ignore`` (of the filter normalisation)
+        run's, and ``direction`` (seed), ``steps`` (sizes), ``ignore`` (of the filter normalization)
     device : ``cpu`` or ``cuda``
     log : receives one line per epoch
 
@@ -72,7 +72,7 @@ def _retrain_direction(
     spec = run.spec
     theta, buffers = minimum
     layout, seed = run.network.layout, spec["direction"]
-    direction = draw_filter_normalised(theta, layout, seed, axes=1, ignore=spec["ignore"])[0]
+    direction = draw_filter_normalized(theta, layout, seed, axes=1, ignore=spec["ignore"])[0]
     widths = {"thetas": theta.size, "buffers": buffers.size}
     with closing(Bench(path, provenance, spec, widths)) as place:
         for step in spec["steps"]:

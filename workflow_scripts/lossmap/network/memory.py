@@ -1,4 +1,4 @@
-"""Running out of GPU memory: how it is recognised, and the one line that says what to do."""
+"""Running out of GPU memory: how it is recognized, and the one line that says what to do."""
 
 import os
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """A network whose parameters are one flat vector θ, and its running statistics another.
 
 The tensors of the module are views into the two vectors, so that a point of the landscape is set by
-one copy, a snapshot is one copy, and an optimiser step is one operation, whatever the depth.
+one copy, a snapshot is one copy, and an optimizer step is one operation, whatever the depth.
 """
 
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.layout import MAX_AXES, Layout
 from lossmap.errors import LossmapError
 from lossmap.network.factory import build_network
-from lossmap.network.normalisation import use_batch_statistics
+from lossmap.network.normalization import use_batch_statistics
 
 
 class FlatNetwork:
@@ -48,14 +48,14 @@ class FlatNetwork:
             module.get_submodule(owner)._buffers[leaf] = self.buffers[part].view(shape)
 
     def batch_statistics(self) -> AbstractContextManager[None]:
-        """Normalise every batch by its own mean and variance, leaving running statistics alone."""
+        """Normalize every batch by its own mean and variance, leaving running statistics alone."""
         return use_batch_statistics(
             module for module in self.module.modules() if isinstance(module, _BatchNorm)
         )
 
 
 def create_network(spec: dict, device: str = "cpu") -> FlatNetwork:
-    """Return the network that `spec` describes, initialised from its seed.
+    """Return the network that `spec` describes, initialized from its seed.
 
     Parameters
     ----------

@@ -82,7 +82,7 @@ def _try(evaluate: Evaluation) -> tuple[float, float] | None:
 def forward_in_pieces(module: nn.Module, inputs: torch.Tensor, size: int) -> torch.Tensor:
     """Return ``module(inputs)`` with at most `size` images passing at a time; without gradients.
 
-    Where batch norm normalises by the batch, that is all of `inputs`. The calls of batch norms are
+    Where batch norm normalizes by the batch, that is all of `inputs`. The calls of batch norms are
     measured one after another in order of execution: pieces run up to the first call whose mean and
     variance are not known yet, and no further. That takes a pass for each call.
 
@@ -93,7 +93,7 @@ def forward_in_pieces(module: nn.Module, inputs: torch.Tensor, size: int) -> tor
     """
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and _sees_batch(m)]
     calls = _Calls()
-    with _replace_forward(norms, calls.normalise):
+    with _replace_forward(norms, calls.normalize):
         while True:
             passed = [calls.run(module, piece) for piece in inputs.split(size)]
             if passed[0] is not None:
@@ -111,7 +111,7 @@ def _replace_forward(norms: Iterable[_BatchNorm], forward: Callable) -> Iterator
     for norm, _ in kept:
         if type(norm).forward is not _BatchNorm.forward:
             raise LossmapError(
-                f"out of memory on {name_gpu()}, and {type(norm).__name__} normalises in a way of "
+                f"out of memory on {name_gpu()}, and {type(norm).__name__} normalizes in a way of "
                 f"its own, so that a batch cannot be evaluated in pieces; {REMEDY}"
             )
         norm.forward = partial(forward, norm)
@@ -150,8 +150,8 @@ class _Calls:
         except _Reached:
             return None
 
-    def normalise(self, norm: _BatchNorm, images: torch.Tensor) -> torch.Tensor:
-        """Stand in for ``norm.forward``: normalise by a known call, measure the first unknown."""
+    def normalize(self, norm: _BatchNorm, images: torch.Tensor) -> torch.Tensor:
+        """Stand in for ``norm.forward``: normalize by a known call, measure the first unknown."""
         if self._next == len(self.known):
             self._norm = norm
             self._parts.append(_measure(images))

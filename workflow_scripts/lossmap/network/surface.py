@@ -46,8 +46,8 @@ class Surface:
     dataset : its training images are evaluated, without augmentation
     network : ``factory``, ``width``, ``classes``, ``channels``, ``seed``
     evaluation : ``images``, ``batch``, ``seed``: the fixed, class-balanced subset and its batches
-    bn_statistics : ``batch`` normalises by each evaluation batch itself, so that the loss depends
-        on θ and the data alone; ``centre`` by given running statistics; ``recalibrate`` by
+    bn_statistics : ``batch`` normalizes by each evaluation batch itself, so that the loss depends
+        on θ and the data alone; ``center`` by given running statistics; ``recalibrate`` by
         statistics re-estimated over the subset at each θ
     device : ``cpu`` or ``cuda``
     precision : ``float32``, or ``bf16`` for convolutions and linear layers in bfloat16
@@ -68,7 +68,7 @@ class Surface:
     ):
         self.bn_statistics, self.precision = bn_statistics, precision
         batch = evaluation["batch"]
-        if bn_statistics == "centre" and device == "cpu":
+        if bn_statistics == "center" and device == "cpu":
             batch = min(batch, CPU_BATCH)
         self.pieces = Pieces(batch)
         rows = choose_balanced(dataset.train_labels, evaluation["images"], evaluation["seed"])
@@ -78,13 +78,13 @@ class Surface:
             self.network.module.eval()
             images = move_images(dataset, "train", device)
             chosen = torch.from_numpy(rows).to(device).split(batch)
-            self.batches = [(images.normalise(images.pixels[r]), images.labels[r]) for r in chosen]
+            self.batches = [(images.normalize(images.pixels[r]), images.labels[r]) for r in chosen]
             self.measured = self.network.module
             if bn_statistics != "batch":  # then nothing is known before the pass
                 self.measured = fold_batch_norms(self.network.module, self.batches[0][0][:2])
 
     def set_buffers(self, buffers: np.ndarray) -> None:
-        """Use these running statistics, float32 (buffer_elements,), under ``centre``."""
+        """Use these running statistics, float32 (buffer_elements,), under ``center``."""
         self.network.buffers.copy_(torch.from_numpy(buffers))
 
     @torch.no_grad()
@@ -151,51 +151,51 @@ class Surface:
 def open_surface(
     trajectory: str | Path, dataset: Dataset, basis: Basis, spec: dict, device: str
 ) -> Surface:
-    """Return the loss surface of a run's network around the centre of a basis.
+    """Return the loss surface of a run's network around the center of a basis.
 
     Parameters
     ----------
     trajectory : the run's artifact: says which network it is and holds the running statistics
     dataset : what the run was trained on
-    basis : whose centre's running statistics are used where ``bn_statistics`` is ``centre``
+    basis : whose center's running statistics are used where ``bn_statistics`` is ``center``
     spec : ``evaluation``, ``bn_statistics`` and, other than float32, ``precision``
     device : ``cpu`` or ``cuda``
 
     Raises
     ------
     LossmapError
-        The basis has another number of parameters than the network, or ``centre`` is asked for and
-        the centre is the untrained network.
+        The basis has another number of parameters than the network, or ``center`` is asked for and
+        the center is the untrained network.
     """
-    check_statistics(spec["bn_statistics"], basis.centre_epoch, str(trajectory))
+    check_statistics(spec["bn_statistics"], basis.center_epoch, str(trajectory))
     network = describe_network(read_provenance(trajectory).parameters()["network"], dataset)
     precision = spec.get("precision", "float32")
     surface = Surface(
         dataset, network, spec["evaluation"], spec["bn_statistics"], device, precision
     )
     expected = surface.network.layout.size
-    if basis.centre.size != expected:
+    if basis.center.size != expected:
         raise LossmapError(
             f"{trajectory}: its network has {expected} parameters, but the basis has "
-            f"{basis.centre.size}; rebuild the basis of this run"
+            f"{basis.center.size}; rebuild the basis of this run"
         )
     with open_trajectory(trajectory) as run:
-        row = find_snapshot(run["epochs"][()], basis.centre_epoch, trajectory)
+        row = find_snapshot(run["epochs"][()], basis.center_epoch, trajectory)
         surface.set_buffers(run["buffers"][row])
     return surface
 
 
-def check_statistics(bn_statistics: str, centre_epoch: int, name: str) -> None:
+def check_statistics(bn_statistics: str, center_epoch: int, name: str) -> None:
     """Refuse the running statistics of a network that was never trained.
 
     Raises
     ------
     LossmapError
-        ``centre`` was asked for and the centre is the initial point.
+        ``center`` was asked for and the center is the initial point.
     """
-    if bn_statistics == "centre" and centre_epoch == 0:
+    if bn_statistics == "center" and center_epoch == 0:
         raise LossmapError(
-            f"{name}: bn_statistics is 'centre', but the centre is the untrained network, whose "
+            f"{name}: bn_statistics is 'center', but the center is the untrained network, whose "
             "running statistics are still mean 0 and variance 1; use 'batch' or 'recalibrate'"
         )
 
@@ -214,13 +214,13 @@ def evaluate_grid(
     log: Logger,
     check: dict | None = None,
 ) -> Grid:
-    """Evaluate the landscape at centre + α d_0 + β d_1 (ding2023 §3.1).
+    """Evaluate the landscape at center + α d_0 + β d_1 (ding2023 §3.1).
 
     Parameters
     ----------
     surface : the loss as a function of θ
     basis : whose first plane is evaluated
-    resolution : number of values of α and of β, odd, so that the centre is a grid point
+    resolution : number of values of α and of β, odd, so that the center is a grid point
     extent : α and β run from −extent to extent
     log : receives a line per row
     check : of a surface in bfloat16: ``points`` to evaluate in float32 as well, and ``bound``, the
@@ -229,20 +229,20 @@ def evaluate_grid(
     Returns
     -------
     Grid
-        ``loss[i, j]`` at alphas[i], betas[j]; the point (0, 0) is the plain loss at the centre.
+        ``loss[i, j]`` at alphas[i], betas[j]; the point (0, 0) is the plain loss at the center.
 
     Raises
     ------
     LossmapError
         bfloat16 deviates by more than the bound, or memory is short as in `Surface.evaluate`.
     """
-    centre = surface.to_device(basis.centre)
+    center = surface.to_device(basis.center)
     first, second = surface.to_device(basis.scaled_directions())
     alphas = betas = spread_positions(resolution, extent)
     loss, accuracy = np.full((2, resolution, resolution), np.nan)
 
     def evaluate(i: int, j: int, precision: str | None = None) -> tuple[float, float]:
-        theta = centre + float(alphas[i]) * first + float(betas[j]) * second
+        theta = center + float(alphas[i]) * first + float(betas[j]) * second
         return surface.evaluate(theta, precision)
 
     advance = _report_progress(log, resolution)
@@ -263,8 +263,8 @@ def project_trajectory(
 ) -> Projection:
     """Evaluate a run's snapshots and their projections onto every plane of a basis.
 
-    Under ``centre`` the snapshots are evaluated with their own running statistics and the projected
-    points with those of the centre.
+    Under ``center`` the snapshots are evaluated with their own running statistics and the projected
+    points with those of the center.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ def project_trajectory(
         surface.set_buffers(buffers[row])
         loss[row] = surface.evaluate(surface.to_device(thetas[row]))[0]
     advance()
-    surface.set_buffers(buffers[int(np.flatnonzero(basis.epochs == basis.centre_epoch)[0])])
+    surface.set_buffers(buffers[int(np.flatnonzero(basis.epochs == basis.center_epoch)[0])])
     found: dict[str, list] = {f"{n}_{r}": [] for n in _MEASURED for r in READINGS}
     for plane in range(len(basis.seeds)):
         for reading in READINGS:
@@ -296,7 +296,7 @@ _MEASURED = ("projected_loss", "fitting_error", "non_finite")
 def _evaluate_projected(surface: Surface, basis: Basis, plane: int, reading: str) -> np.ndarray:
     directions = basis.scaled_directions(plane)
     coordinates = plane_coordinates(basis, plane, reading)
-    points: Iterable[np.ndarray] = (reconstruct(basis.centre, directions, c) for c in coordinates)
+    points: Iterable[np.ndarray] = (reconstruct(basis.center, directions, c) for c in coordinates)
     return np.array([surface.evaluate(surface.to_device(point))[0] for point in points])
 
 

@@ -32,7 +32,7 @@ TEST_BATCH = 500
 
 
 def make_optimizer(network: FlatNetwork, spec: dict) -> Optimizer:
-    """Return the optimiser of a recipe over the flat parameter vector.
+    """Return the optimizer of a recipe over the flat parameter vector.
 
     ``spec`` has ``name`` (sgd | adam), ``lr``, ``weight_decay`` and for sgd ``momentum``,
     ``nesterov``. Weight decay is an L2 term on every parameter, as in both papers' code.
@@ -122,7 +122,7 @@ def evaluate_accuracy(
     def evaluate() -> tuple[float, float]:
         loss, correct = 0.0, 0
         for part in batches:
-            inputs, labels = images.normalise(images.pixels[part]), images.labels[part]
+            inputs, labels = images.normalize(images.pixels[part]), images.labels[part]
             logits = pieces.forward(network.module, inputs)
             loss += float(cross_entropy(logits, labels, reduction="none").double().sum())
             correct += int((logits.argmax(1) == labels).sum())
@@ -166,11 +166,11 @@ class Run:
         self.begin()
 
     def begin(self, theta: np.ndarray | None = None, buffers: np.ndarray | None = None) -> None:
-        """Stand at epoch 0 with a fresh optimiser, at given parameters or where the network is."""
+        """Stand at epoch 0 with a fresh optimizer, at given parameters or where the network is."""
         if theta is not None:
             self.network.theta.copy_(torch.from_numpy(theta))
             self.network.buffers.copy_(torch.from_numpy(buffers))
-        self.initialised = theta is None  # then no running statistics mean anything yet
+        self.initialized = theta is None  # then no running statistics mean anything yet
         self.optimizer = make_optimizer(self.network, self.spec["optimizer"])
         self.epoch = 0
         self.measured: list[dict[str, float]] = []
@@ -182,7 +182,7 @@ class Run:
         No mini-batch has seen the last update, so its loss is known only here.
         """
         taken = {"epochs": self.epoch, "steps": len(self.iteration_loss)}
-        statistics = "batch" if self.initialised and self.epoch == 0 else "running"
+        statistics = "batch" if self.initialized and self.epoch == 0 else "running"
         found = self.measures.take(self.network, statistics)
         if not np.isfinite(found["train_loss"]):
             raise _divergence(self.spec, found["train_loss"], self.epoch, taken["steps"])

@@ -465,7 +465,7 @@ def _check_technique(technique: Mapping, where: str) -> None:
 def _check_bases(config: dict) -> None:
     for name, basis in config["bases"].items():
         _require(config, "runs", basis["run"], f"bases.{name}.run")
-        moment_epoch(config, basis["run"], basis["centre"], f"bases.{name}.centre")
+        moment_epoch(config, basis["run"], basis["center"], f"bases.{name}.center")
         recipe = run_recipe(config, basis["run"])
         first, last = basis.get("window") or (0, recipe["epochs"])
         count = sum(first <= epoch <= last for epoch in kept_epochs(recipe))
@@ -484,11 +484,11 @@ def _check_landscapes(config: dict) -> None:
             where = f"{registry}.{name}"
             _require(config, "bases", entry["basis"], f"{where}.basis")
             basis = config["bases"][entry["basis"]]
-            epoch = moment_epoch(config, basis["run"], basis["centre"], f"bases.{entry['basis']}")
-            if epoch == 0 and statistics_of(config, entry) == "centre":
+            epoch = moment_epoch(config, basis["run"], basis["center"], f"bases.{entry['basis']}")
+            if epoch == 0 and statistics_of(config, entry) == "center":
                 key = f"{where}.bn_statistics" if "bn_statistics" in entry else "bn_statistics"
                 raise LossmapError(
-                    f"configuration: {key} is 'centre', but the centre of {where} is the untrained "
+                    f"configuration: {key} is 'center', but the center of {where} is the untrained "
                     "network, whose running statistics mean nothing; use 'batch' or 'recalibrate'"
                 )
 

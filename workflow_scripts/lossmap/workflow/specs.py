@@ -89,7 +89,7 @@ def jumps_spec(config: dict, name: str) -> dict:
 def retraining_spec(config: dict, minimum: str) -> dict:
     """Return what the directions of a minimum share.
 
-    The minimum's own recipe (horoi2021 §4) but for the optimiser's rate and momentum: a fresh one,
+    The minimum's own recipe (horoi2021 §4) but for the optimizer's rate and momentum: a fresh one,
     at a constant rate.
     """
     entry = minimum_of(config, minimum)
@@ -189,8 +189,8 @@ def animation_spec(config: dict, name: str) -> dict:
 def basis_spec(config: dict, name: str) -> dict:
     """Return how a plane is fitted or drawn."""
     entry = config["bases"][name]
-    epoch = moment_epoch(config, entry["run"], entry["centre"], f"bases.{name}.centre")
-    spec = {"method": entry["method"], "centre_epoch": epoch}
+    epoch = moment_epoch(config, entry["run"], entry["center"], f"bases.{name}.center")
+    spec = {"method": entry["method"], "center_epoch": epoch}
     if entry["method"] == "pca":
         return spec | {"window": entry.get("window")}
     return spec | {
@@ -253,7 +253,7 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
     if "grid" in panel:
         panel["basis"] = config["grids"][panel["grid"]]["basis"]
         basis = config["bases"][panel["basis"]]
-        epoch = moment_epoch(config, basis["run"], basis["centre"], f"bases.{panel['basis']}")
+        epoch = moment_epoch(config, basis["run"], basis["center"], f"bases.{panel['basis']}")
         panel["title"] = panel.get("title", "").replace("{epoch}", f"epoch {epoch}")
     return panel
 
@@ -273,7 +273,7 @@ def table_spec(config: dict, name: str) -> dict:
     """Return what a table shows; a column says so where its data are not the paper's."""
     columns = []
     for column in config["tables"][name]["columns"]:
-        run = run_of(config, "projection", column["projections"]["centre"]["pca"])
+        run = run_of(config, "projection", column["projections"]["center"]["pca"])
         title = _data_title(config, run)
         here = "" if title == column["dataset"] else f" (here {title})"
         columns.append(column | {"dataset": column["dataset"] + here})
@@ -335,7 +335,7 @@ def _claim_case(config: dict, key: str, name: str) -> dict | str:
 
 
 def _rule_of(optimizer: dict) -> str:
-    """Return the optimiser as the second paper calls it."""
+    """Return the optimizer as the second paper calls it."""
     if optimizer["name"] == "adam":
         return "Adam"
     return "SGD with momentum" if optimizer["momentum"] else "SGD"

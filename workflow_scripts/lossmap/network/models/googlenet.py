@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lossmap.network.models.layers import (
     GlobalAveragePool,
     biased_conv_norm_relu,
-    initialise,
+    initialize,
     scaled,
 )
 
@@ -91,4 +91,4 @@ def googlenet(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Modu
         layers[f"stage{number}"] = nn.Sequential(*modules)
     layers["pool"] = GlobalAveragePool()
     layers["classifier"] = nn.Linear(inputs, classes)
-    return initialise(nn.Sequential(layers))
+    return initialize(nn.Sequential(layers))

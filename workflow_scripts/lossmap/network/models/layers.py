@@ -1,4 +1,4 @@
-"""Building blocks that every network shares: width scaling, conv-BN-ReLU, pooling, initialisation.
+"""Building blocks that every network shares: width scaling, conv-BN-ReLU, pooling, initialization.
 
 Owns the conventions common to all architectures; knows none of them, nor data or training.
 """
@@ -51,7 +51,7 @@ class GlobalAveragePool(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-def initialise(network: nn.Module) -> nn.Module:
+def initialize(network: nn.Module) -> nn.Module:
     """Draw convolutions from He's normal distribution by fan-out, biases 0; return the network.
 
     Standard deviation sqrt(2 / (outputs * kernel area)), He et al. 2015 (arXiv:1502.01852),

@@ -13,7 +13,7 @@ from torch.nn import functional
 from lossmap.network.models.layers import (
     GlobalAveragePool,
     conv3x3,
-    initialise,
+    initialize,
     norm_relu,
     scaled,
 )
@@ -66,7 +66,7 @@ def _resnet(blocks: int, *, classes: int, channels: int, width: float) -> nn.Mod
         pool=GlobalAveragePool(),
         classifier=nn.Linear(large, classes),
     )
-    return initialise(nn.Sequential(layers))
+    return initialize(nn.Sequential(layers))
 
 
 def resnet20(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Module:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from lossmap.network.models.layers import (
     GlobalAveragePool,
     biased_conv_norm_relu,
-    initialise,
+    initialize,
     scaled,
 )
 
@@ -44,7 +44,7 @@ def _vgg(
         layers[f"stage{number}"] = nn.Sequential(*convolutions, HalvingMaxPool())
     layers["pool"] = GlobalAveragePool()
     layers["classifier"] = nn.Linear(inputs, classes)
-    return initialise(nn.Sequential(layers))
+    return initialize(nn.Sequential(layers))
 
 
 def vgg11(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Module:

@@ -9,7 +9,7 @@ from lossmap.artifacts.dataset import Dataset
 from lossmap.errors import LossmapError
 
 _BLOCK = 1000
-"""Images squared at once: the 16-bit copy stays at 6 MB for 32×32 colour images."""
+"""Images squared at once: the 16-bit copy stays at 6 MB for 32×32 color images."""
 
 
 def select_balanced(
@@ -104,7 +104,7 @@ def assemble_dataset(
     Raises
     ------
     LossmapError
-        A class has no training image, or a channel is constant and cannot be normalised.
+        A class has no training image, or a channel is constant and cannot be normalized.
     """
     _check_coverage(train[1], classes, where)
     mean, std = measure_pixels(train[0])
@@ -112,6 +112,6 @@ def assemble_dataset(
         channel = int(np.argmin(std))
         raise LossmapError(
             f"{where}: channel {channel} of the training images is {mean[channel] * 255:g} in "
-            "every pixel and cannot be normalised; check the images or drop the channel"
+            "every pixel and cannot be normalized; check the images or drop the channel"
         )
     return Dataset(*train, *test, classes, mean, std)

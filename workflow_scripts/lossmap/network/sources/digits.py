@@ -16,7 +16,7 @@ SIDE = 32
 
 
 def load_digits(classes: int, train: int | None, test: int | None, seed: int) -> Dataset:
-    """Return the digits, or pairs of digits side by side, as 32×32 grey images.
+    """Return the digits, or pairs of digits side by side, as 32×32 gray images.
 
     Which scans are for training and which for testing depends on the seed alone, so that no size
     ever moves a scan from one side to the other, and smaller sets are prefixes of larger ones.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lossmap.network.normalisation import FEW_CHANNELS, use_batch_statistics
+from lossmap.network.normalization import FEW_CHANNELS, use_batch_statistics
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, FEW_CHANNELS, FEW_CHANNELS + 1])
@@ -21,14 +21,14 @@ def test_batch_statistics_equal_the_definition_in_float64(channels, channels_las
     with torch.no_grad(), use_batch_statistics([norm]):
         found = norm(images)
     wide = images.double()
-    centred = wide - wide.mean((0, 2, 3), keepdim=True)
-    variance = centred.square().mean((0, 2, 3), keepdim=True)
-    expected = centred / (variance + norm.eps).sqrt() * norm.weight.view(-1, 1, 1)
+    centered = wide - wide.mean((0, 2, 3), keepdim=True)
+    variance = centered.square().mean((0, 2, 3), keepdim=True)
+    expected = centered / (variance + norm.eps).sqrt() * norm.weight.view(-1, 1, 1)
     expected = expected + norm.bias.view(-1, 1, 1)
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_running_statistics_and_the_layers_own_behaviour_come_back():
+def test_running_statistics_and_the_layers_own_behavior_come_back():
     norm = nn.BatchNorm2d(2).eval()
     images = torch.randn(4, 2, 3, 3)
     before = norm(images)

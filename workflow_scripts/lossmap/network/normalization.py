@@ -1,4 +1,4 @@
-"""Batch norm by each batch's own statistics: how landscapes are normalised by default."""
+"""Batch norm by each batch's own statistics: how landscapes are normalized by default."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ three times as long, at 8 between as long and twice as long, by the size of the 
 
 @contextmanager
 def use_batch_statistics(norms: Iterable[_BatchNorm]) -> Iterator[None]:
-    """Normalise by each batch's mean and variance meanwhile, leaving running statistics alone."""
+    """Normalize by each batch's mean and variance meanwhile, leaving running statistics alone."""
     norms = list(norms)
     kept = [(norm.running_mean, norm.running_var) for norm in norms]
     for norm in norms:
         norm.running_mean = norm.running_var = None
         if _has_few_channels(norm):
-            norm.forward = partial(normalise_few_channels, norm)
+            norm.forward = partial(normalize_few_channels, norm)
     try:
         yield
     finally:
@@ -35,7 +35,7 @@ def _has_few_channels(norm: _BatchNorm) -> bool:
     return isinstance(norm, nn.BatchNorm2d) and on_cpu and norm.num_features <= FEW_CHANNELS
 
 
-def normalise_few_channels(norm: nn.BatchNorm2d, images: torch.Tensor) -> torch.Tensor:
+def normalize_few_channels(norm: nn.BatchNorm2d, images: torch.Tensor) -> torch.Tensor:
     """Return batch norm of (n, channels, height, width) by the batch's own statistics.
 
     Sums run over whole rows of pixels, width x channels wide, which vector units need; channels
@@ -46,8 +46,8 @@ def normalise_few_channels(norm: nn.BatchNorm2d, images: torch.Tensor) -> torch.
     rows = wide.permute(0, 2, 3, 1).reshape(count * height, width * channels)
     pixels = count * height * width
     mean = rows.sum(0).view(width, channels).sum(0) / pixels
-    centred = rows - mean.repeat(width)
-    variance = (centred * centred).sum(0).view(width, channels).sum(0) / pixels
+    centered = rows - mean.repeat(width)
+    variance = (centered * centered).sum(0).view(width, channels).sum(0) / pixels
     scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    scaled = torch.addcmul(norm.bias.repeat(width), centred, scale.repeat(width))
+    scaled = torch.addcmul(norm.bias.repeat(width), centered, scale.repeat(width))
     return scaled.view(count, height, width, channels).permute(0, 3, 1, 2)
