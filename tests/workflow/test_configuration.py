@@ -12,12 +12,12 @@ from lossmap.workflow.configuration import (
     claim_registry,
     cloud_kind,
     embedding_names,
+    epoch_of,
     jump_names,
     kept_epochs,
     load_configuration,
     metrics_of,
     minimum_of,
-    moment_epoch,
     run_recipe,
 )
 
@@ -94,21 +94,21 @@ def test_loading_changes_nothing_that_was_given(folder):
         (10, 4, 0.0, 0),
     ],
 )
-def test_a_moment_is_the_nearest_kept_epoch(epochs, every, share, expected):
+def test_a_name_stands_for_the_nearest_kept_epoch(epochs, every, share, expected):
     recipe = {"epochs": epochs, "snapshot_every": every}
     config = load_configuration(
         CONFIG,
-        {"runs": {"c10-resnet20": {"epochs": 100}}, "moments": {"asked": share}},
+        {"runs": {"c10-resnet20": {"epochs": 100}}, "epoch_names": {"asked": share}},
     )
     config["runs"]["c10-resnet20"] |= recipe
-    found = moment_epoch(config, "c10-resnet20", "asked", "here")
+    found = epoch_of(config, "c10-resnet20", "asked", "here")
     assert found == expected
     assert found in kept_epochs(run_recipe(config, "c10-resnet20"))
 
 
-def test_an_epoch_is_its_own_moment():
+def test_a_number_is_the_epoch_itself():
     config = load_configuration(CONFIG, {"scale": "paper"})
-    assert moment_epoch(config, "c10-resnet20", 37, "here") == 37
+    assert epoch_of(config, "c10-resnet20", 37, "here") == 37
 
 
 def test_a_run_overrides_single_leaves_of_its_recipe():
@@ -147,9 +147,9 @@ def test_a_minimum_overrides_single_leaves_of_jumps():
     assert [name for name in jump_names(config) if name.startswith("c10-bad-d")] == ["c10-bad-d7"]
 
 
-def test_a_list_of_steps_replaces_the_default():
-    config = load_configuration(CONFIG, {"jumps": {"steps": [2]}})
-    assert minimum_of(config, "c10-good")["steps"] == [2]
+def test_a_list_of_step_sizes_replaces_the_default():
+    config = load_configuration(CONFIG, {"jumps": {"step_sizes": [2]}})
+    assert minimum_of(config, "c10-good")["step_sizes"] == [2]
 
 
 @pytest.mark.parametrize("scale", ["demo", "desk", "paper"])

@@ -11,10 +11,11 @@ from lossmap.workflow.configuration import (
     claim_registry,
     cloud_kind,
     embedding_names,
+    embedding_technique,
+    epoch_of,
     jump_names,
     metrics_of,
     minimum_of,
-    moment_epoch,
     run_recipe,
     statistics_of,
 )
@@ -99,7 +100,7 @@ def retraining_spec(config: dict, minimum: str) -> dict:
         "weight_decay": trained["optimizer"]["weight_decay"],
     }
     return trained | {
-        **{key: entry[key] for key in ("steps", "epochs", "ignore", "seed")},
+        **{key: entry[key] for key in ("step_sizes", "epochs", "ignore", "seed")},
         "optimizer": optimizer,
         **{"schedule": {"name": "constant"}, "snapshot_every": 1},
     }
@@ -156,8 +157,7 @@ def _distance_sources(config: dict, name: str) -> list[str]:
 
 def embedding_spec(config: dict, name: str) -> dict:
     """Return how a cloud is embedded."""
-    cloud, technique = embedding_names(config)[name]
-    return config["techniques"][technique] | config["clouds"][cloud]["embeddings"][technique]
+    return embedding_technique(config, name)
 
 
 def embedding_packs(config: dict) -> list[tuple[str, list[str]]]:
@@ -189,7 +189,7 @@ def animation_spec(config: dict, name: str) -> dict:
 def basis_spec(config: dict, name: str) -> dict:
     """Return how a plane is fitted or drawn."""
     entry = config["bases"][name]
-    epoch = moment_epoch(config, entry["run"], entry["center"], f"bases.{name}.center")
+    epoch = epoch_of(config, entry["run"], entry["center"], f"bases.{name}.center")
     spec = {"method": entry["method"], "center_epoch": epoch}
     if entry["method"] == "pca":
         return spec | {"window": entry.get("window")}
@@ -237,11 +237,9 @@ def figure_spec(config: dict, name: str) -> dict:
 
 def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
     panel = dict(panel)
-    if "moments" in panel:
-        where = f"figures.{figure}.moments"
-        panel["moments"] = [
-            moment_epoch(config, panel["run"], moment, where) for moment in panel["moments"]
-        ]
+    if "epochs" in panel:
+        where = f"figures.{figure}.epochs"
+        panel["epochs"] = [epoch_of(config, panel["run"], each, where) for each in panel["epochs"]]
     if "embedding" in panel:
         cloud = config["clouds"][embedding_names(config)[panel["embedding"]][0]]
         panel["method"] = embedding_spec(config, panel["embedding"])["method"]
@@ -253,7 +251,7 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
     if "grid" in panel:
         panel["basis"] = config["grids"][panel["grid"]]["basis"]
         basis = config["bases"][panel["basis"]]
-        epoch = moment_epoch(config, basis["run"], basis["center"], f"bases.{panel['basis']}")
+        epoch = epoch_of(config, basis["run"], basis["center"], f"bases.{panel['basis']}")
         panel["title"] = panel.get("title", "").replace("{epoch}", f"epoch {epoch}")
     return panel
 
