@@ -12,6 +12,7 @@ from lossmap.workflow.configuration import (
     claim_registry,
     cloud_kind,
     embedding_names,
+    embedding_technique,
     epoch_of,
     jump_names,
     kept_epochs,
@@ -54,6 +55,25 @@ def test_each_source_lies_over_the_one_before(folder):
     assert config["datasets"]["c10"]["source"] == "cifar10"  # registry
     assert config["datasets"]["c10"]["train"] == 6000  # scale over registry
     assert config["grid"] == {"resolution": 7, "extent": 0.5}  # scale over defaults, given over all
+
+
+def test_an_entry_of_another_kind_keeps_only_what_that_kind_has():
+    own = {"datasets": {"c10": {"source": "hdf5", "file": "own.h5"}}, "keep_datasets": True}
+    below = load_configuration(CONFIG, {})["datasets"]["c10"]
+    assert below["source"] == "digits"
+    assert set(below) > {"classes", "seed"}
+    kept = {key: below[key] for key in ("title", "train", "test")}
+    assert load_configuration(CONFIG, own)["datasets"]["c10"] == kept | own["datasets"]["c10"]
+
+
+def test_a_cloud_may_embed_by_another_method():
+    other = {"method": "umap", "neighbors": 4, "min_dist": 0.5}
+    given = {"scale": "paper", "clouds": {"adam": {"embeddings": {"phate-cosine": other}}}}
+    config = load_configuration(CONFIG, given)
+    below = config["techniques"]["phate-cosine"]
+    kept = ("metric", "include_optimum", "cosine_space", "components", "seed")
+    expected = {key: below[key] for key in kept} | other
+    assert embedding_technique(config, "adam-phate-cosine") == expected
 
 
 def test_lists_replace_where_mappings_merge():

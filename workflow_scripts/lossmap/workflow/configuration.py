@@ -12,7 +12,12 @@ import yaml
 
 from lossmap.errors import LossmapError
 from lossmap.workflow.colormaps import COLORMAPS
-from lossmap.workflow.schema import check_against_schema, check_name, suggest
+from lossmap.workflow.schema import (
+    check_against_schema,
+    check_name,
+    drop_other_kind,
+    suggest,
+)
 
 REGISTRIES = ("defaults.yaml", "ding2023.yaml", "horoi2021.yaml")
 RULES = (
@@ -22,6 +27,8 @@ RULES = (
     *("jumps", "distance", "embedding", "animation"),
 )
 """Names that no paper may have: a paper is a target like these."""
+_KINDS = {"datasets": "dataset", "bases": "basis", "techniques": "technique"}
+"""Registries whose entries have a kind, and what the schema calls such an entry."""
 CIFAR_FILES = {"cifar10": "cifar10.h5", "cifar100": "cifar100.h5"}
 MIN_SNAPSHOTS = 3
 """Fewer do not span a plane."""
@@ -45,8 +52,8 @@ def load_configuration(folder: Path, given: Mapping) -> dict:
     for name in REGISTRIES:
         _merge(merged, _read_yaml(folder / name))
     scale = given.get("scale", merged["scale"])
-    _merge(merged, _read_yaml(_scale_file(folder, scale)))
-    _merge(merged, given)
+    _lay(merged, _read_yaml(_scale_file(folder, scale)))
+    _lay(merged, given)
     check_against_schema(merged, None, partial(names_under, merged))
     for check in _CHECKS:
         check(merged)
@@ -119,6 +126,16 @@ def _merge(base: dict, over: Mapping) -> None:
             _merge(base[key], value)
         else:
             base[key] = deepcopy(value) if not isinstance(value, Mapping) else _copied(value)
+
+
+def _lay(base: dict, over: Mapping) -> None:
+    """Lay a scale or the user's own words on `base`, where they may change the kind of an entry."""
+    for registry, definition in _KINDS.items():
+        for name, below in base[registry].items():
+            entry = (over.get(registry) or {}).get(name)
+            if isinstance(entry, Mapping):
+                base[registry][name] = drop_other_kind(below, entry, definition)
+    _merge(base, over)
 
 
 def _copied(value: Mapping) -> dict:
@@ -273,11 +290,14 @@ def _check_clouds(config: dict) -> None:
 def embedding_technique(config: Mapping, name: str) -> dict:
     """Return how a cloud is embedded: a technique with the leaves that the cloud overrides."""
     cloud, technique = embedding_names(config)[name]
-    return config["techniques"][technique] | config["clouds"][cloud]["embeddings"][technique]
+    given = config["clouds"][cloud]["embeddings"][technique]
+    return drop_other_kind(config["techniques"][technique], given, "technique") | given
 
 
 def _check_embeddings(config: dict) -> None:
     for name, (cloud, technique) in embedding_names(config).items():
+        if not config["clouds"][cloud]["embeddings"][technique]:
+            continue
         whole, where = embedding_technique(config, name), ("clouds", cloud, "embeddings", technique)
         check_against_schema(whole, "technique", partial(names_under, config), where)
 

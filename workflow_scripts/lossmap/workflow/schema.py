@@ -50,7 +50,7 @@ def check_against_schema(
     LossmapError
         The message names the key, the value and what is allowed.
     """
-    errors = sorted(_errors(value, definition), key=_depth)
+    errors = sorted(_validator_of(definition).iter_errors(value), key=_depth)
     wrong = [error for error in errors if error.validator != "refers"]
     if wrong:
         raise LossmapError(f"configuration: {_explain(wrong[0], where)}")
@@ -68,8 +68,22 @@ def references(entry: object, definition: str) -> list[tuple[str, str]]:
     entry : the part, for example a panel
     definition : name of what it is under ``$defs``, for example ``panel``
     """
-    errors = _errors(entry, definition)
+    errors = _validator_of(definition).iter_errors(entry)
     return [(e.validator_value, e.instance) for e in errors if e.validator == "refers"]
+
+
+def drop_other_kind(below: Mapping, over: Mapping, definition: str) -> dict:
+    """Return what is left of an entry that another is laid over.
+
+    Where the other says another kind, the keys that its kind does not have are gone: nobody could
+    remove them from a file that is not theirs.
+    """
+    part = load_schema()["$defs"][definition]
+    by, kinds = part["by"], part["kinds"]
+    kind = over.get(by, below.get(by))
+    if kind == below.get(by) or kind not in [*kinds]:
+        return dict(below)
+    return {key: value for key, value in below.items() if key in kinds[kind]["properties"]}
 
 
 def check_name(
@@ -148,11 +162,12 @@ _Validator = extend(
 )
 
 
-def _errors(value: object, definition: str | None) -> Iterator[ValidationError]:
+@cache
+def _validator_of(definition: str | None) -> Draft202012Validator:
     schema = load_schema()
     if definition is not None:
         schema = {"$ref": f"#/$defs/{definition}", "$defs": schema["$defs"]}
-    return _Validator(schema).iter_errors(value)
+    return _Validator(schema)
 
 
 def _depth(error: ValidationError) -> tuple:

@@ -19,6 +19,7 @@ from lossmap.workflow.configuration import (
     run_recipe,
     statistics_of,
 )
+from lossmap.workflow.schema import references
 
 LEDGER = "claims"
 """The name of the ledger that joins the papers' ledgers."""
@@ -278,19 +279,13 @@ def table_spec(config: dict, name: str) -> dict:
     return {"table": name, "columns": columns}
 
 
-def panel_sources(panels: list[dict]) -> list[str]:
+def panel_sources(config: dict, panels: list[dict]) -> list[str]:
     """Return the artifacts that panels draw, as ``stage/name``, sorted."""
-    stages = (
-        ("run", "trajectory"),
-        ("grid", "grid"),
-        ("basis", "basis"),
-        ("projection", "projection"),
-        ("embedding", "embedding"),
-    )
-    found = {f"{stage}/{p[key]}" for p in panels for key, stage in stages if key in p}
-    for series in (series for panel in panels for series in panel.get("series", ())):
-        found |= {f"trajectory/{run}" for run in series["runs"]}
-    return sorted(found)
+    stages = {registry: stage for stage, registry in STAGES.items()} | {"embeddings": "embedding"}
+    named = {reference for panel in panels for reference in references(panel, "panel")}
+    found = {f"{stages[registry]}/{name}" for registry, name in named if registry in stages}
+    bases = {config["grids"][name]["basis"] for registry, name in named if registry == "grids"}
+    return sorted(found | {f"basis/{basis}" for basis in bases})
 
 
 def table_sources(config: dict, table: str) -> list[str]:
@@ -399,8 +394,8 @@ def sources(config: dict, stage: str, name: str) -> list[str]:
         "dataset": lambda: [],
         "distance": lambda: _distance_sources(config, name),
         "embedding": lambda: [f"distance/{embedding_names(config)[name][0]}"],
-        "figure": lambda: panel_sources(figure_spec(config, name)["panels"]),
-        "animation": lambda: panel_sources(animation_spec(config, name)["panels"]),
+        "figure": lambda: panel_sources(config, config["figures"][name]["panels"]),
+        "animation": lambda: panel_sources(config, config["animations"][name]["panels"]),
         "table": lambda: table_sources(config, name),
         "claims": lambda: claims_sources(config, name),
     }
