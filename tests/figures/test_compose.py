@@ -11,8 +11,8 @@ import pytest
 
 from lossmap.errors import LossmapError
 from lossmap.figures import style
+from lossmap.figures.collect import collect_panels
 from lossmap.figures.compose import draw_figure
-from lossmap.figures.panels import collect_panels
 from lossmap.figures.style import save_figure
 
 
@@ -118,7 +118,7 @@ def test_no_text_leaves_the_page_or_covers_a_bar(pair):
 
 
 def test_curve_draws_losses_mean_and_moments(sources):
-    spec = spec_of({"draw": "curve", "run": "run", "moments": [5]}, columns=1)
+    spec = spec_of({"draw": "curve", "run": "run", "epochs": [5]}, columns=1)
     panels = collect_panels(spec, sources)
     (axes,) = named(draw_figure(spec, panels), "panel-a")
     panel = panels["panel-a"]

@@ -313,7 +313,7 @@ def test_training_without_memory_is_one_line_and_goes_on_later(
 
 
 def test_jump_without_memory_names_direction_and_step(tmp_path, dataset, spec, log, monkeypatch):
-    spec |= {"direction": 0, "steps": [0.5], "ignore": "bias_bn", "epochs": 1}
+    spec |= {"direction": 0, "step_sizes": [0.5], "ignore": "bias_bn", "epochs": 1}
     provenance = Provenance(canonical_json(spec), "c0de", {})
     run = Run(dataset, spec, "cpu")
     minimum = run.network.theta.numpy().copy(), run.network.buffers.numpy().copy()

@@ -204,7 +204,7 @@ def wide(width: float) -> dict:
 
 
 def test_jumps_cost_their_steps():
-    one, four = (cost_of(jumps(steps=s), "jumps", JUMP) for s in ([1], [1, 2, 3, 4]))
+    one, four = (cost_of(jumps(step_sizes=s), "jumps", JUMP) for s in ([1], [1, 2, 3, 4]))
     assert four.macs == 4 * one.macs
     assert four.disk_mb == 4 * one.disk_mb
     assert four.memory_mb == one.memory_mb  # one after the other
@@ -218,7 +218,7 @@ def test_jumps_cost_their_epochs():
 
 
 def test_jumps_of_one_minimum_cost_its_own_steps():
-    config = load(minima={"c10-bad": {"steps": [1]}})
+    config = load(minima={"c10-bad": {"step_sizes": [1]}})
     assert cost_of(config, "jumps", JUMP).macs == 4 * (cost_of(config, "jumps", "c10-bad-d0").macs)
 
 
@@ -229,7 +229,7 @@ def test_a_jump_on_disk_is_its_snapshots():
 def test_a_jump_costs_what_training_does():
     """As many epochs of the same images, measured as often."""
     same = load(
-        jumps={"steps": [1], "epochs": 200},
+        jumps={"step_sizes": [1], "epochs": 200},
         recipes={"horoi2021": {"schedule": {"milestones": [150]}}},
     )
     trained = cost_of(same, "trajectory", "c10-wresnet-good")
@@ -275,7 +275,7 @@ def test_distances_on_disk_are_three_matrices():
     ("given", "cloud", "rows"),
     [
         ({}, "c10-good", 1 + 5 * 4 * 51),
-        ({"jumps": {"directions": [3], "steps": [1], "epochs": 2}}, "c10-good", 1 + 3),
+        ({"jumps": {"directions": [3], "step_sizes": [1], "epochs": 2}}, "c10-good", 1 + 3),
         ({"minima": {"c10-bad": {"directions": [0, 7]}}}, "c10-bad", 1 + 2 * 4 * 51),
         ({"minima": {"c10-bad": {"directions": [0, 7]}}}, "c10-bad-walks", 1 + 2 * 4 * 51),
         ({}, "adam", 5 * 201),

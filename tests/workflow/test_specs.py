@@ -263,7 +263,7 @@ def test_a_setting_given_as_its_default_enters_nothing():
 @pytest.mark.parametrize(
     "leaf",
     [
-        {"steps": [0.25, 0.5]},
+        {"step_sizes": [0.25, 0.5]},
         {"epochs": 3},
         {"lr": 0.002},
         {"momentum": 0.5},
@@ -468,7 +468,11 @@ def test_jumps_are_retrained_at_a_constant_rate_with_a_fresh_optimizer():
         "weight_decay": 1e-4,
     }
     assert spec["schedule"] == {"name": "constant"}
-    assert (spec["direction"], spec["steps"], spec["epochs"]) == (3, [0.25, 0.5, 0.75, 1.0], 50)
+    assert (spec["direction"], spec["step_sizes"], spec["epochs"]) == (
+        3,
+        [0.25, 0.5, 0.75, 1.0],
+        50,
+    )
     assert spec["augmentation"]["flip"]
 
 

@@ -60,9 +60,9 @@ def save_jumps(
 def spec_of_resume_points(spec: Mapping) -> str:
     """Return what the resume points of a direction depend on: not on which step sizes it has.
 
-    Canonical JSON of the specification without ``steps``.
+    Canonical JSON of the specification without ``step_sizes``.
     """
-    return canonical_json({key: value for key, value in spec.items() if key != "steps"})
+    return canonical_json({key: value for key, value in spec.items() if key != "step_sizes"})
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def jumps_cost(config: dict, name: str) -> Cost:
     run = minimum["run"]
     parameters, macs = network_size(config, run)
     train, test = image_counts(config, config["runs"][run]["dataset"])
-    steps, epochs = len(minimum["steps"]), minimum["epochs"]
+    steps, epochs = len(minimum["step_sizes"]), minimum["epochs"]
     measured = (epochs + 1) * (test + metrics_of(config, run)["images"])
     single = trajectory_cost(config, run)
     disk = steps * (epochs + 1) * 4 * parameters / 2**20
@@ -131,7 +131,7 @@ def cloud_size(config: dict, name: str) -> tuple[int, int]:
         rows = sum(len(kept_epochs(run_recipe(config, run))) for run in cloud["runs"])
         return rows, network_size(config, cloud["runs"][0])[0]
     minimum = minimum_of(config, cloud["minimum"])
-    jumps = len(minimum["directions"]) * len(minimum["steps"])
+    jumps = len(minimum["directions"]) * len(minimum["step_sizes"])
     return 1 + jumps * (minimum["epochs"] + 1), network_size(config, minimum["run"])[0]
 
 
