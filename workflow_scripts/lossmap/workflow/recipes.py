@@ -93,13 +93,20 @@ class Recipes:
         if stage in NETWORK_STAGES:
             run = specs.run_of(self.config, stage, name)
             return self._hashes[SCRIPTS[stage], self._factories[run]]
-        return self._plain[script_of(stage, name)]
+        roots = specs.claim_roots(self.config, name) if stage == "claims" else ()
+        return self._plain[script_of(stage, name), roots]
 
     @cached_property
-    def _plain(self) -> dict[str, str]:
-        stages = {stage for stage in SCRIPTS if stage not in NETWORK_STAGES}
-        scripts = {SCRIPTS[stage] for stage in stages} | {script_of("claims", specs.LEDGER)}
-        return {name: hash_code(self.scripts / name, (), self.search) for name in sorted(scripts)}
+    def _plain(self) -> dict[tuple[str, tuple[str, ...]], str]:
+        """The hashes of what needs no network, by script and further roots."""
+        scripts = [SCRIPTS[stage] for stage in SCRIPTS if stage not in NETWORK_STAGES]
+        needed = {(script, ()) for script in (*scripts, script_of("claims", specs.LEDGER))}
+        for paper in self.config["claims"]:
+            needed.add((script_of("claims", paper), specs.claim_roots(self.config, paper)))
+        return {
+            (script, roots): hash_code(self.scripts / script, roots, self.search)
+            for script, roots in sorted(needed)
+        }
 
     def is_kept(self, stage: str, name: str) -> bool:
         """Tell whether an artifact is taken as it is, whatever made it: a data set, if so wished.
