@@ -84,7 +84,7 @@ def test_two_claims_of_one_id_are_refused_but_one_may_be_read_again():
 
     claim("mine-flat", **PARTS)(flat)
     claim("mine-flat", **PARTS)(flat)
-    with pytest.raises(ValueError, match="another claim bears this id, .*flat; choose another"):
+    with pytest.raises(ValueError, match="another claim bears this id, "):
         claim("mine-flat", **PARTS)(other)
 
 

@@ -508,7 +508,8 @@ OWN_CLAIM = """
 from lossmap.claims.declare import Clouds, Grids, Measured, claim
 
 
-@claim("own", says="It holds", statistic="a ratio", rule="above 1", on={"grids": Grids(), "clouds": Clouds()})
+@claim("own", says="It holds", statistic="a ratio", rule="above 1",
+       on={"grids": Grids(), "clouds": Clouds()})
 def holds(grids, clouds):
     return Measured(2.0, 2.0, 2.0, "", True)
 """
