@@ -464,8 +464,8 @@ CONFIGURATIONS = {
     ),
     "two clouds of a claim on one": (
         claim("horoi-sgd-direction", clouds=["adam", "optimizers"]),
-        "claims.horoi2021.horoi-sgd-direction.clouds",
-        "at most 1",
+        "claims.horoi2021.horoi-sgd-direction.clouds is ['adam', 'optimizers']",
+        "exactly 1 entry",
     ),
     "unknown key": ({"gird": {}}, "gird", "did you mean 'grid'?"),
     "unknown nested key": ({"grid": {"resolutions": 5}}, "grid.resolutions", "'resolution'?"),
@@ -754,6 +754,36 @@ CONFIGURATIONS = {
         claim("horoi-star", good_clouds=["tree"]),
         "horoi-star.good_clouds names 'tree', a cloud of 'tree'",
         "expected one of minimum",
+    ),
+    "plane of a claim by another method": (
+        {"claims": {"ding2023": {"ding-low-dimensional": {"bases": ["c10-resnet20-fn-last"]}}}},
+        "ding-low-dimensional.bases names 'c10-resnet20-fn-last', a plane of 'fn'",
+        "expected one of pca",
+    ),
+    "claim of one's own that lacks a key": (
+        {"claims": {"mine": {"ding-low-dimensional": {"bases": [PCA]}}}},
+        "claims.mine.ding-low-dimensional: key 'fn_bases' is missing",
+        "add it",
+    ),
+    "claim of a module that is missing": (
+        {"claims": {"mine": {"no_such_module:flat": {"runs": [RUN]}}}},
+        "claims.mine.no_such_module:flat: expected an importable module 'no_such_module'",
+        "put the module's folder on PYTHONPATH",
+    ),
+    "claim that its module lacks": (
+        {"claims": {"mine": {"math:flat": {"runs": [RUN]}}}},
+        "claims.mine.math:flat: expected 'flat' in 'math' to be a function under the decorator",
+        "got nothing; decorate it",
+    ),
+    "claim without a decorator": (
+        {"claims": {"mine": {"math:cos": {"runs": [RUN]}}}},
+        "claims.mine.math:cos: expected 'cos' in 'math' to be a function under the decorator",
+        "decorate it",
+    ),
+    "claim of one's own without its function": (
+        {"claims": {"mine": {"math:": {"runs": [RUN]}}}},
+        "claims.mine.math:: expected a shipped claim or 'module:function'",
+        "got 'math:'",
     ),
     "null model of another cloud": (
         claim("horoi-null-control", clouds=["c10-good"]),

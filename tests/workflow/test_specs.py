@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from lossmap.artifacts.canonical import canonical_json
+from lossmap.workflow.codehash import SCRIPTS
 from lossmap.workflow.configuration import embedding_names, jump_names, load_configuration
+from lossmap.workflow.expected import Expected
 from lossmap.workflow.specs import (
     dataset_spec,
     distance_spec,
@@ -500,3 +502,39 @@ def test_titles_say_the_data_of_the_scale():
     assert titles["paper"][0] == "bad, CIFAR-10"
     assert titles["paper"][-1] == "good, CIFAR-100"
     assert titles["demo"][0] == "bad, digits (10 classes)"
+
+
+OWN_CLAIM = """
+from lossmap.claims.declare import Clouds, Grids, Measured, claim
+
+
+@claim("own", says="It holds", statistic="a ratio", rule="above 1",
+       on={"grids": Grids(), "clouds": Clouds()})
+def holds(grids, clouds):
+    return Measured(2.0, 2.0, 2.0, "", True)
+"""
+
+
+def test_claim_of_ones_own_enters_specification_sources_and_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("lossmap.claims.declare.STATEMENTS", {})
+    (tmp_path / "specs_own_claim.py").write_text(OWN_CLAIM)
+    entry = {"grids": ["c10-resnet20-fn-last"], "clouds": ["tree"]}
+    config = load(claims={"mine": {"specs_own_claim:holds": entry}})
+    found = spec_of(config, "claims", "mine")["claims"]["specs_own_claim:holds"]
+    assert found["grids"] == [{"grid": "c10-resnet20-fn-last", "basis": "c10-resnet20-fn-last"}]
+    assert found["clouds"][0]["cloud"] == "tree"
+    own = set(sources(config, "claims", "mine"))
+    assert {"grid/c10-resnet20-fn-last", "basis/c10-resnet20-fn-last", "distance/tree"} < own
+    assert "claims/mine" in all_targets(config)
+
+    def codes() -> dict[str, str]:
+        expected = Expected(config, [SCRIPTS, tmp_path], "results")
+        return {name: expected.code("claims", name) for name in ("mine", "ding2023", "claims")}
+
+    before = codes()
+    (tmp_path / "specs_own_claim.py").write_text(
+        OWN_CLAIM.replace("2.0, 2.0, 2.0", "3.0, 2.0, 4.0")
+    )
+    after = codes()
+    assert {name for name in before if before[name] != after[name]} == {"mine"}

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import yaml
 
+from lossmap.claims.declare import Names, Statement
+from lossmap.claims.papers import SHIPPED, find_statement
 from lossmap.errors import LossmapError
 from lossmap.workflow.colormaps import COLORMAPS
 from lossmap.workflow.schema import (
     check_against_schema,
     check_name,
     drop_other_kind,
+    explain_unknown,
     suggest,
 )
 
@@ -455,69 +458,88 @@ def _check_cell(config: dict, name: str, statistics: str, method: str, where: st
         )
 
 
-def claim_registry(key: str) -> str:
-    """Return the registry that the names under a key of a claim belong to: its last word."""
-    return key.rpartition("_")[2]
-
-
-CLAIM_KINDS = {
-    "good_clouds": ("minimum",),
-    "bad_clouds": ("minimum",),
-    "crossed_clouds": ("minimum",),
-    "null_clouds": ("model",),
-}
-"""Of what kinds the clouds under a key of a claim may be."""
-CLOUDS_OF = {
-    "horoi-phate-continuity": ("minimum", "runs", "tree"),
-    "horoi-sgd-direction": ("runs",),
-    "horoi-adam-spread": ("runs",),
-    "horoi-null-control": ("minimum",),
-    "horoi-robustness": ("minimum",),
-}
-
-
-def _check_claim(config: dict, claim: Mapping, where: str) -> None:
-    kinds = CLAIM_KINDS | {"clouds": CLOUDS_OF.get(where.rpartition(".")[2], ())}
-    for key in (key for key in claim if claim_registry(key) == "clouds"):
-        for name in claim[key]:
-            kind = cloud_kind(config["clouds"][name])
-            if kind not in kinds[key]:
-                raise LossmapError(
-                    f"configuration: {where}.{key} names '{name}', a cloud of '{kind}', expected "
-                    f"one of {', '.join(kinds[key])}; name another"
-                )
-    for null in claim.get("null_clouds", []):
-        if config["clouds"][null]["of"] not in claim["clouds"]:
-            raise LossmapError(
-                f"configuration: {where}.null_clouds names '{null}', a model of "
-                f"'{config['clouds'][null]['of']}', which is not among its clouds; remove it"
-            )
-    imitated = {config["clouds"][null]["of"] for null in claim.get("null_clouds", [])}
-    for name in claim["clouds"] if "null_clouds" in claim else []:
-        if name not in imitated:
-            raise LossmapError(
-                f"configuration: {where}.null_clouds has no model of '{name}'; add one"
-            )
-    pairs = [len(claim.get(key, [])) for key in ("good_runs", "bad_runs")]
-    if len(set(pairs)) > 1:
-        raise LossmapError(
-            f"configuration: {where} has {pairs[0]} good_runs and {pairs[1]} bad_runs, expected "
-            "pairs; name as many of each"
-        )
-
-
 def _check_claims(config: dict) -> None:
     for paper, claims in config["claims"].items():
-        for name, claim in claims.items():
-            for key, entries in claim.items():
-                for entry in entries:
-                    where = f"claims.{paper}.{name}.{key}"
-                    check_name(entry, claim_registry(key), partial(names_under, config), where)
-            _check_claim(config, claim, f"claims.{paper}.{name}")
         if paper in ("claims", *RULES):
             raise LossmapError(
                 f"configuration: claims.{paper} is the name of a rule; choose another"
             )
+        for name, entry in claims.items():
+            where = f"claims.{paper}.{name}"
+            statement = _statement_of(name, where)
+            _check_claim_keys(statement, entry, where)
+            for key, names in statement.on.items():
+                _check_claim_names(config, names, entry[key], f"{where}.{key}")
+            for key, names in statement.on.items():
+                _check_claim_pairs(config, key, names, entry, where)
+
+
+def _statement_of(name: str, where: str) -> Statement:
+    if ":" not in name and name not in SHIPPED:
+        raise LossmapError(
+            f"configuration: {where} is an unknown claim{suggest(name, SHIPPED)}; known: "
+            f"{', '.join(SHIPPED)}; name a claim of your own as module:function"
+        )
+    try:
+        return find_statement(name)
+    except LossmapError as error:
+        raise LossmapError(f"configuration: {where}: {error}") from error
+
+
+def _check_claim_keys(statement: Statement, entry: Mapping, where: str) -> None:
+    for key in entry:
+        if key not in statement.on:
+            raise LossmapError(
+                f"configuration: {explain_unknown(where, entry, list(statement.on))}"
+            )
+    for key in statement.on:
+        if key not in entry:
+            raise LossmapError(f"configuration: {where}: key '{key}' is missing; add it")
+
+
+def _check_claim_names(config: dict, names: Names, given: list[str], where: str) -> None:
+    if names.count is not None and len(given) != names.count:
+        entries = "entry" if names.count == 1 else "entries"
+        raise LossmapError(
+            f"configuration: {where} is {given!r}, expected exactly {names.count} {entries}"
+        )
+    for name in given:
+        check_name(name, names.registry, partial(names_under, config), where)
+        noun, kind = _kind_of(config, names.registry, name)
+        if names.kinds and kind not in names.kinds:
+            raise LossmapError(
+                f"configuration: {where} names '{name}', a {noun} of '{kind}', expected one of "
+                f"{', '.join(names.kinds)}; name another"
+            )
+
+
+def _kind_of(config: dict, registry: str, name: str) -> tuple[str, str | None]:
+    """Return what an entry of a registry is called, and of which kind it is."""
+    entry = config[registry][name]
+    found = {"clouds": cloud_kind, "bases": lambda basis: basis["method"]}
+    nouns = {"clouds": "cloud", "bases": "plane"}
+    return nouns.get(registry, "entry"), found.get(registry, lambda _: None)(entry)
+
+
+def _check_claim_pairs(config: dict, key: str, names: Names, entry: Mapping, where: str) -> None:
+    """Check what the names under one key have to do with those under another."""
+    if names.pairs and len(entry[key]) != len(entry[names.pairs]):
+        raise LossmapError(
+            f"configuration: {where} has {len(entry[names.pairs])} {names.pairs} and "
+            f"{len(entry[key])} {key}, expected pairs; name as many of each"
+        )
+    if not names.models:
+        return
+    imitated = {name: config["clouds"][name]["of"] for name in entry[key]}
+    for model, of in imitated.items():
+        if of not in entry[names.models]:
+            raise LossmapError(
+                f"configuration: {where}.{key} names '{model}', a model of '{of}', which is not "
+                f"among its {names.models}; remove it"
+            )
+    for name in entry[names.models]:
+        if name not in imitated.values():
+            raise LossmapError(f"configuration: {where}.{key} has no model of '{name}'; add one")
 
 
 _CHECKS = (

@@ -193,7 +193,7 @@ def _explain(error: ValidationError, prefix: tuple[str, ...]) -> str:
     bounds |= {"maximum": "at most", "exclusiveMaximum": "less than"}
     kind = str(error.validator)
     if kind == "additionalProperties":
-        text = _explain_unknown(where, value, list(error.schema["properties"]))
+        text = explain_unknown(where, value, list(error.schema["properties"]))
     elif kind == "required":
         missing = next(key for key in allowed if key not in value)
         text = f"{where}: key '{missing}' is missing; add it"
@@ -224,7 +224,8 @@ _LENGTHS = {
 }
 
 
-def _explain_unknown(where: str, value: Mapping, known: list[str]) -> str:
+def explain_unknown(where: str, value: Mapping, known: list[str]) -> str:
+    """Return the message for a key that is not among those known."""
     unknown = next(key for key in value if key not in known)
     prefix = "" if where == "top level" else f"{where}."
     return f"{prefix}{unknown} {_explain_strange(unknown, known, {})}"

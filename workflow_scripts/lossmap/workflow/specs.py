@@ -6,9 +6,9 @@ left to be filled in by the job. Upstream artifacts enter by their content, not 
 
 from pathlib import Path
 
+from lossmap.claims.papers import find_statement
 from lossmap.workflow.configuration import (
     CIFAR_FILES,
-    claim_registry,
     cloud_kind,
     embedding_names,
     embedding_technique,
@@ -312,17 +312,23 @@ def table_sources(config: dict, table: str) -> list[str]:
 
 def claims_spec(config: dict, paper: str) -> dict:
     """Return which claims are measured on which artifacts, and whether verdicts are given."""
-    found = config["claims"][paper]
     entries = {
-        name: {key: [_claim_case(config, key, entry) for entry in claim[key]] for key in claim}
-        for name, claim in found.items()
+        name: {
+            key: [_claim_case(config, names.registry, entry) for entry in claim[key]]
+            for key, names in find_statement(name).on.items()
+        }
+        for name, claim in config["claims"][paper].items()
     }
     return {"judge": config["judge_claims"], "claims": entries}
 
 
-def _claim_case(config: dict, key: str, name: str) -> dict | str:
-    """Return what a claim needs to know of one grid, run or cloud besides its artifact."""
-    registry = claim_registry(key)
+def claim_roots(config: dict, paper: str) -> tuple[str, ...]:
+    """Return the user's own claims among a paper's, as ``module.path:function``, sorted."""
+    return tuple(sorted(name for name in config["claims"].get(paper, ()) if ":" in name))
+
+
+def _claim_case(config: dict, registry: str, name: str) -> dict | str:
+    """Return what a claim needs to know of one entry of a registry besides its artifact."""
     if registry == "grids":
         return {"grid": name, "basis": config["grids"][name]["basis"]}
     if registry == "runs":
@@ -357,10 +363,10 @@ def ledger_names(config: dict) -> list[str]:
 def claims_sources(config: dict, paper: str) -> list[str]:
     """Return the artifacts that the claims of a paper are measured on, sorted."""
     found = set()
-    for claim in config["claims"][paper].values():
-        for key, entries in claim.items():
-            for entry in entries:
-                found |= _claim_artifacts(config, STAGES[claim_registry(key)], entry)
+    for claim, entry in config["claims"][paper].items():
+        for key, names in find_statement(claim).on.items():
+            for each in entry[key]:
+                found |= _claim_artifacts(config, STAGES[names.registry], each)
     return sorted(found)
 
 

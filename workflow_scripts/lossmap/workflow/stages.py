@@ -286,7 +286,13 @@ for _stage in (
             costs.drawing_cost,
             applies=lambda config, name: name == specs.LEDGER,
         ),
-        Maker("ledger", specs.claims_spec, specs.claims_sources, costs.drawing_cost),
+        Maker(
+            "ledger",
+            specs.claims_spec,
+            specs.claims_sources,
+            costs.drawing_cost,
+            factories=specs.claim_roots,
+        ),
         renderings=("csv", "html"),
     ),
 ):
