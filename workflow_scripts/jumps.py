@@ -13,6 +13,6 @@ made = provenance.split(snakemake.output)
 images, minimum = load_dataset(snakemake.input.dataset), load_minimum(snakemake.input.trajectory)
 
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
-    fix_arithmetic(snakemake.threads, device)
+    fix_arithmetic(snakemake.threads, device, snakemake.resources.cuda_graphs)
     log.info("on %s, %d threads", device, snakemake.threads)
     jump_and_retrain(images, minimum, made, device, log)

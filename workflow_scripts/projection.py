@@ -16,7 +16,7 @@ spec = provenance.parameters()
 basis = load_basis(snakemake.input.basis)
 
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
-    fix_arithmetic(snakemake.threads, device)
+    fix_arithmetic(snakemake.threads, device, snakemake.resources.cuda_graphs)
     images = load_dataset(snakemake.input.dataset)
     surface = open_surface(snakemake.input.trajectory, images, basis, spec, device)
     with open_trajectory(snakemake.input.trajectory) as run:

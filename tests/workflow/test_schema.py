@@ -14,7 +14,7 @@ from lossmap.workflow.codehash import reachable
 from lossmap.workflow.colormaps import COLORMAPS
 from lossmap.workflow.configuration import CLOUD_KINDS, load_configuration, names_under
 from lossmap.workflow.schema import check_against_schema, load_schema, references
-from lossmap.workflow.specs import sources
+from lossmap.workflow.stages import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config"

@@ -538,3 +538,16 @@ def test_claim_of_ones_own_enters_specification_sources_and_code(tmp_path, monke
     )
     after = codes()
     assert {name for name in before if before[name] != after[name]} == {"mine"}
+
+
+def test_precision_of_training_is_part_of_the_specification_only_where_it_is_not_float32():
+    def of(**entry):
+        return spec_of(load(runs={"c10-resnet20": entry}), "trajectory", "c10-resnet20")
+
+    assert of(precision="float32") == of()
+    assert "precision" not in of()
+    assert of(precision="tf32") == of() | {"precision": "tf32"}
+
+
+def test_cuda_graphs_are_no_part_of_any_specification():
+    assert changed(cuda_graphs=False) == set()
