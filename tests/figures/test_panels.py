@@ -89,9 +89,9 @@ def test_window_of_the_running_mean_is_an_epoch_by_default(sources):
     assert collect(sources, draw="curve", run="run")["mean_iteration"][0] == 4 - 1
 
 
-def test_moments_lie_at_the_steps_of_their_epochs(sources):
+def test_marked_epochs_lie_at_their_steps(sources):
     panel = collect(sources, draw="curve", run="run", epochs=[5, 10])
-    np.testing.assert_array_equal(panel["moment_iterations"], [20, 40])
+    np.testing.assert_array_equal(panel["epoch_iterations"], [20, 40])
 
 
 def test_panels_survive_their_file(sources, tmp_path):

@@ -1,7 +1,7 @@
 """The training loss of a run, iteration by iteration.
 
 A curve panel holds `iteration` and `iteration_loss` (updates,), `mean_iteration` and
-`running_mean`, and of the epochs that are marked `moments` and `moment_iterations`.
+`running_mean`, and for the marked epochs `epochs` and `epoch_iterations`.
 """
 
 import numpy as np
@@ -33,15 +33,15 @@ def collect_curve(panel: Spec, spec: Spec, sources: Sources, where: str) -> Pane
         raise LossmapError(
             f"{where}: window is {window} iterations, but run '{panel['run']}' has {len(losses)}"
         )
-    moments = np.asarray(panel.get("epochs", ()), np.int64)
-    rows = [find_snapshot(history.epochs, int(epoch), path) for epoch in moments]
+    marked = np.asarray(panel.get("epochs", ()), np.int64)
+    rows = [find_snapshot(history.epochs, int(epoch), path) for epoch in marked]
     return {
         "iteration": np.arange(len(losses)),
         "iteration_loss": losses,
         "mean_iteration": np.arange(window - 1, len(losses)),
         "running_mean": np.lib.stride_tricks.sliding_window_view(losses, window).mean(axis=1),
-        "moments": moments,
-        "moment_iterations": history.steps[rows] if rows else np.zeros(0, np.int64),
+        "epochs": marked,
+        "epoch_iterations": history.steps[rows] if rows else np.zeros(0, np.int64),
     }
 
 
@@ -94,7 +94,7 @@ def plot_curve(axes: Axes, panel: Panel, *, y_scale: str = "linear") -> Axes:
 
 def _mark_epochs(axes: Axes, panel: Panel) -> None:
     """Mark the epochs at which landscapes were taken: a dashed line, its epoch above the axes."""
-    epochs, iterations = np.asarray(panel["moments"]), np.asarray(panel["moment_iterations"])
+    epochs, iterations = np.asarray(panel["epochs"]), np.asarray(panel["epoch_iterations"])
     for epoch, iteration in zip(epochs, iterations, strict=True):
         axes.axvline(
             iteration,
@@ -102,7 +102,7 @@ def _mark_epochs(axes: Axes, panel: Panel) -> None:
             linewidth=points(0.7),
             linestyle=(0, (3, 2)),
             zorder=ZORDER["floor"],
-            gid="moment",
+            gid="epoch",
         )
         axes.annotate(
             f"{epoch}",
@@ -113,7 +113,7 @@ def _mark_epochs(axes: Axes, panel: Panel) -> None:
             ha="center",
             va="bottom",
             fontsize=points(6),
-            gid="moment-label",
+            gid="epoch-label",
         )
     if len(epochs):
         axes.annotate(
