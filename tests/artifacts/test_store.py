@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from lossmap.artifacts import store
 from lossmap.artifacts.canonical import canonical_json
+from lossmap.artifacts.declare import Field, Kind
 from lossmap.artifacts.files import write_text
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.seal import SEAL
 from lossmap.artifacts.store import (
-    Field,
-    Kind,
     digest_of,
     name_of,
     open_artifact,

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from lossmap.artifacts.jumps import open_jumps
-from lossmap.artifacts.store import Provenance, canonical_json
+from lossmap.artifacts.jumps import Jumps
+from lossmap.artifacts.store import Provenance, canonical_json, stream
 from lossmap.errors import LossmapError
 from lossmap.network import jumps, surface, throughput, training
 from lossmap.network.images import move_images
@@ -324,7 +324,7 @@ def test_jump_without_memory_names_direction_and_step(tmp_path, dataset, spec, l
         with pytest.raises(LossmapError, match=message):
             jumps.jump_and_retrain(dataset, minimum, made, "cpu", log)
     jumps.jump_and_retrain(dataset, minimum, made, "cpu", log)
-    with open_jumps(next(iter(made))) as file:
+    with stream(next(iter(made)), Jumps) as file:
         assert file["thetas"].shape[:2] == (1, 2)
 
 

@@ -15,9 +15,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.distance import CURVES, Cloud, Origins
-from lossmap.artifacts.embedding import Embedding, save_embedding
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Cloud, Origins
+from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import save
 from lossmap.errors import LossmapError
 from lossmap.geometry.continuity import measure_continuity
 from lossmap.geometry.distances import (
@@ -60,7 +62,7 @@ def save_embeddings(
             embedding = embed(cloud, spec)
         except LossmapError as error:
             raise LossmapError(f"{path}: {error}") from error
-        save_embedding(path, embedding, replace(provenance, spec=canonical_json(spec)))
+        save(path, embedding, replace(provenance, spec=canonical_json(spec)))
 
 
 def embed(cloud: Cloud, spec: dict) -> Embedding:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.basis import load_coordinates
-from lossmap.artifacts.figure import TABLE, load_panels
-from lossmap.artifacts.grid import Grid, load_grid
-from lossmap.claims.ledger import Claim, judge, list_cases, span
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.claims import Claim
+from lossmap.artifacts.figure import Table, load_panels
+from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.store import load, load_part
+from lossmap.claims.ledger import judge, list_cases, span
 
 Sources = Mapping[str, Path]
 MIN_COSINE = math.cos(math.pi / 4)
@@ -49,7 +51,9 @@ def measure_descent_cosine(grid: Grid, converged: np.ndarray) -> float:
 
 def claim_fn_local_minimum(spec: dict, sources: Sources, testable: bool) -> Claim:
     """Measure whether every center is a local minimum on FN, at any epoch (§1, Fig. 1)."""
-    shares = [measure_descent_share(load_grid(sources[f"grid/{g['grid']}"])) for g in spec["grids"]]
+    shares = [
+        measure_descent_share(load(sources[f"grid/{g['grid']}"], Grid)) for g in spec["grids"]
+    ]
     low, high = span(shares)
     return Claim(
         "ding-fn-local-minimum",
@@ -67,7 +71,9 @@ def claim_fn_local_minimum(spec: dict, sources: Sources, testable: bool) -> Clai
 
 def claim_pca_descent(spec: dict, sources: Sources, testable: bool) -> Claim:
     """Measure whether PCA shows a way down at the start and none at the end (§4.3, Fig. 5)."""
-    shares = [measure_descent_share(load_grid(sources[f"grid/{g['grid']}"])) for g in spec["grids"]]
+    shares = [
+        measure_descent_share(load(sources[f"grid/{g['grid']}"], Grid)) for g in spec["grids"]
+    ]
     low, high = span(shares)
     return Claim(
         "ding-pca-descent",
@@ -88,8 +94,8 @@ def claim_pca_direction(spec: dict, sources: Sources, testable: bool) -> Claim:
     """Measure whether the way down on PCA points to the converged point (§4.3, Fig. 7)."""
     cosines = []
     for entry in spec["grids"]:
-        converged = load_coordinates(sources[f"basis/{entry['basis']}"])["coordinates"][-1, :2]
-        grid = load_grid(sources[f"grid/{entry['grid']}"])
+        converged = load_part(sources[f"basis/{entry['basis']}"], Basis, "coordinates")[-1, :2]
+        grid = load(sources[f"grid/{entry['grid']}"], Grid)
         cosines.append(measure_descent_cosine(grid, converged))
     low, high = span(cosines)
     return Claim(
@@ -143,7 +149,7 @@ def load_fitting_errors(
 
     ``statistics`` are the batch-norm statistics, ``center`` for the table's default reading.
     """
-    table = load_panels(path, TABLE)["table"]
+    table = load_panels(path, Table)["table"]
     cells: dict[str, dict[str, tuple[float, float]]] = {}
     for row in range(len(table["method"])):
         if table["reading"][row] == "orthogonal" and table["bn_statistics"][row] == statistics:
@@ -156,11 +162,11 @@ def load_fitting_errors(
 def claim_low_dimensional(spec: dict, sources: Sources, testable: bool) -> Claim:
     """Measure whether the training trajectory is low-dimensional (§1, §2.2)."""
     ratios = [
-        load_coordinates(sources[f"basis/{name}"])["explained_variance_ratio"]
+        load_part(sources[f"basis/{name}"], Basis, "explained_variance_ratio")
         for name in spec["bases"]
     ]
     planes = [
-        load_coordinates(sources[f"basis/{name}"])["plane_variance_ratio"]
+        load_part(sources[f"basis/{name}"], Basis, "plane_variance_ratio")
         for name in spec["fn_bases"]
     ]
     two, ten = [float(r[:2].sum()) for r in ratios], [float(r[:10].sum()) for r in ratios]

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.distance import Cloud, load_distance
-from lossmap.artifacts.embedding import CONTINUITY, Embedding, load_embedding
-from lossmap.artifacts.trajectory import History, load_history
-from lossmap.claims.ledger import Claim, judge, list_cases, span
+from lossmap.artifacts.claims import Claim
+from lossmap.artifacts.distance import Cloud
+from lossmap.artifacts.embedding import CONTINUITY, Embedding
+from lossmap.artifacts.store import load, load_part
+from lossmap.artifacts.trajectory import History, Trajectory
+from lossmap.claims.ledger import judge, list_cases, span
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import trajectory_rows
 from lossmap.geometry.retraining import (
@@ -68,7 +70,7 @@ def measure_remainders(cloud: Cloud) -> np.ndarray:
 
 def _clouds(entries: Sequence[dict], sources: Sources) -> dict[str, Cloud]:
     names = [entry["cloud"] for entry in entries]
-    return {name: load_distance(sources[f"distance/{name}"]) for name in names}
+    return {name: load(sources[f"distance/{name}"], Cloud) for name in names}
 
 
 def _full_space(entries: Sequence[dict], sources: Sources) -> dict[str, Retraining]:
@@ -177,7 +179,8 @@ def _by_metric(entry: dict, sources: Sources) -> dict[str, dict[str, Embedding]]
         )
     return {
         metric: {
-            method: load_embedding(sources[f"embedding/{name}"]) for method, name in members.items()
+            method: load(sources[f"embedding/{name}"], Embedding)
+            for method, name in members.items()
         }
         for metric, members in complete.items()
     }
@@ -195,7 +198,7 @@ def _histories(entries: Sequence[dict], sources: Sources) -> dict[str, list[Hist
     """Return the curves of runs by their label, in the order of the configuration."""
     found: dict[str, list[History]] = {}
     for entry in entries:
-        history = load_history(sources[f"trajectory/{entry['run']}"])
+        history = load_part(sources[f"trajectory/{entry['run']}"], Trajectory, "history")
         found.setdefault(entry["label"], []).append(history)
     return found
 
@@ -227,7 +230,7 @@ def claim_adam_norm(spec: dict, sources: Sources, testable: bool) -> Claim:
 def claim_sgd_direction(spec: dict, sources: Sources, testable: bool) -> Claim:
     """Measure whether SGD and SGD_M go in similar directions, SGD_M straighter (§5.2, Fig. 4a)."""
     (entry,) = spec["clouds"]
-    cloud = load_distance(sources[f"distance/{entry['cloud']}"])
+    cloud = load(sources[f"distance/{entry['cloud']}"], Cloud)
     cosines, detours = measure_net_cosines(cloud), measure_detours(cloud)
     labels = [run["label"] for run in entry["runs"]]
     seeds = [run["seed"] for run in entry["runs"]]
@@ -278,7 +281,7 @@ def _require_labels(found: Iterable[str], wanted: Sequence[str]) -> None:
 def claim_adam_spread(spec: dict, sources: Sources, testable: bool) -> Claim:
     """Measure whether final weights of Adam lie farther apart than the others' (§5.2, Fig. 4c)."""
     (entry,) = spec["clouds"]
-    cloud = load_distance(sources[f"distance/{entry['cloud']}"])
+    cloud = load(sources[f"distance/{entry['cloud']}"], Cloud)
     groups: dict[str, list[str]] = {}
     for run in entry["runs"]:
         groups.setdefault(run["label"], []).append(run["run"])
@@ -301,7 +304,7 @@ def claim_adam_spread(spec: dict, sources: Sources, testable: bool) -> Claim:
 
 
 def _embedded(name: str, sources: Sources) -> Retraining:
-    found = load_embedding(sources[f"embedding/{name}"])
+    found = load(sources[f"embedding/{name}"], Embedding)
     return measure_embedded_retraining(found.points, found.origins)
 
 
@@ -386,7 +389,7 @@ def measure_gap(own: np.ndarray, *others: np.ndarray) -> float:
 
 
 def _components(members: Sequence[dict], sources: Sources) -> str:
-    found = [load_embedding(sources[f"embedding/{_picture(member)}"]) for member in members]
+    found = [load(sources[f"embedding/{_picture(member)}"], Embedding) for member in members]
     return " / ".join(str(e.diagnostics.get("graph_components", "unknown")) for e in found)
 
 
@@ -432,7 +435,10 @@ def measure_agreement(drawn: Sequence[float], truth: float) -> float:
 def claim_accuracy(spec: dict, sources: Sources, testable: bool) -> Claim:
     """Measure how much better good minima generalize, and the fit of random labels (§5.1)."""
     good, bad, random = (
-        {e["run"]: load_history(sources[f"trajectory/{e['run']}"]) for e in spec[f"{kind}_runs"]}
+        {
+            e["run"]: load_part(sources[f"trajectory/{e['run']}"], Trajectory, "history")
+            for e in spec[f"{kind}_runs"]
+        }
         for kind in ("good", "bad", "memorization")
     )
     if len(good) != len(bad):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from lossmap.artifacts.claims import Claim
 from lossmap.claims import ding2023, horoi2021
-from lossmap.claims.ledger import Claim
 
 CLAIMS = {**ding2023.CLAIMS, **horoi2021.CLAIMS}
 

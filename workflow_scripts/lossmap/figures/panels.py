@@ -14,10 +14,11 @@ from string import ascii_lowercase
 
 import numpy as np
 
-from lossmap.artifacts.basis import load_coordinates
-from lossmap.artifacts.grid import Grid, load_grid
-from lossmap.artifacts.projection import Projection, load_projection
-from lossmap.artifacts.trajectory import find_snapshot, load_history
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.projection import Projection
+from lossmap.artifacts.store import load, load_part
+from lossmap.artifacts.trajectory import Trajectory, find_snapshot
 from lossmap.errors import LossmapError
 from lossmap.figures.panels_embedding import collect_embedding, collect_norm
 from lossmap.figures.sources import Panel, Sources, Spec, check_choice, find_source
@@ -54,18 +55,19 @@ def panel_names(spec: Spec) -> list[str]:
 
 
 def _collect_landscape(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
-    grid = load_grid(find_source(panel, "grid", sources, where))
+    grid = load(find_source(panel, "grid", sources, where), Grid)
     found = {"alphas": grid.alphas, "betas": grid.betas, "loss": grid.loss}
     projection = None
     if "projection" in panel:
-        projection = load_projection(find_source(panel, "projection", sources, where))
+        projection = load(find_source(panel, "projection", sources, where), Projection)
     for mark in panel.get("marks", ()):
         check_choice(where, "marks", mark, MARKS)
         if mark == "center":
             found["center"] = np.array([0.0, 0.0, interpolate_loss(grid, 0.0, 0.0)])
         else:
-            basis = load_coordinates(find_source(panel, "basis", sources, where))
-            found["converged"] = _locate_converged(grid, basis["coordinates"], projection)
+            path = find_source(panel, "basis", sources, where)
+            coordinates = load_part(path, Basis, "coordinates")
+            found["converged"] = _locate_converged(grid, coordinates, projection)
     if panel.get("trajectory", False):
         if projection is None:
             raise LossmapError(f"{where}: 'trajectory' needs 'projection', but none is named")
@@ -120,7 +122,7 @@ def _weigh(positions: np.ndarray, position: float) -> list[tuple[int, float]]:
 
 def _collect_curve(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
     path = find_source(panel, "run", sources, where, stage="trajectory")
-    history = load_history(path)
+    history = load_part(path, Trajectory, "history")
     losses = history.iteration_loss
     epochs = max(int(history.epochs[-1]), 1)
     window = int(panel.get("window", max(1, len(losses) // epochs)))

@@ -10,8 +10,9 @@ words `label_names`.
 
 import numpy as np
 
-from lossmap.artifacts.embedding import load_embedding
-from lossmap.artifacts.trajectory import load_history
+from lossmap.artifacts.embedding import Embedding
+from lossmap.artifacts.store import load, load_part
+from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.figures.sources import (
     Panel,
@@ -43,7 +44,7 @@ def collect_embedding(panel: Spec, spec: Spec, sources: Sources, where: str) -> 
     check_choice(where, "method", panel.get("method"), tuple(METHODS))
     for mark in panel.get("marks", ()):
         check_choice(where, "marks", mark, MARKS)
-    embedding = load_embedding(find_source(panel, "embedding", sources, where))
+    embedding = load(find_source(panel, "embedding", sources, where), Embedding)
     origins = embedding.origins
     found = {name: np.asarray(getattr(origins, name)) for name in _COPIED}
     label, names = _label(found["source"], list(origins.sources), panel.get("labels", {}))
@@ -97,7 +98,7 @@ def collect_norm(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel
         if not series["runs"]:
             raise LossmapError(f"{where}: series '{series['label']}' names no run")
         histories = [
-            load_history(find_artifact(f"trajectory/{run}", sources, where))
+            load_part(find_artifact(f"trajectory/{run}", sources, where), Trajectory, "history")
             for run in series["runs"]
         ]
         epochs = histories[0].epochs

@@ -1,21 +1,28 @@
 """The kind of file that each stage holds."""
 
-from lossmap.artifacts import basis, dataset, distance, embedding, grid, jumps, projection
-from lossmap.artifacts import trajectory as run
-from lossmap.artifacts.figure import ANIMATION, FIGURE, TABLE
-from lossmap.claims import ledger
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.claims import Claim
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.distance import Cloud
+from lossmap.artifacts.embedding import Embedding
+from lossmap.artifacts.figure import Animation, Figure, Table
+from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.jumps import Jumps
+from lossmap.artifacts.projection import Projection
+from lossmap.artifacts.trajectory import Trajectory
 
-KINDS = {
-    "dataset": dataset.KIND,
-    "trajectory": run.KIND,
-    "basis": basis.KIND,
-    "grid": grid.KIND,
-    "projection": projection.KIND,
-    "jumps": jumps.KIND,
-    "distance": distance.KIND,
-    "embedding": embedding.KIND,
-    "figure": FIGURE,
-    "table": TABLE,
-    "animation": ANIMATION,
-    "claims": ledger.KIND,
-}
+_DECLARED = (
+    Dataset,
+    Trajectory,
+    Basis,
+    Grid,
+    Projection,
+    Jumps,
+    Cloud,
+    Embedding,
+    Figure,
+    Table,
+    Animation,
+    Claim,
+)
+KINDS = {declared.KIND.name: declared.KIND for declared in _DECLARED}
