@@ -12,10 +12,11 @@ from sklearn.decomposition import PCA
 
 from lossmap import embedding
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.distance import CURVES, Origins
-from lossmap.artifacts.embedding import load_embedding
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Origins
+from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import read_provenance
+from lossmap.artifacts.store import load, read_provenance
 from lossmap.embedding import (
     align_axes,
     embed,
@@ -341,8 +342,8 @@ def test_all_techniques_of_a_cloud_are_saved_each_with_its_own_spec(tmp_path, ju
         assert kept.parameters() == techniques[path.stem]
         assert (kept.code, kept.inputs) == ("c0de", {"distance/good": "abc"})
         wanted = embed(jumps, techniques[path.stem])
-        assert load_embedding(path).points.tobytes() == wanted.points.tobytes()
-    assert load_embedding(tmp_path / "good-phate.h5").diagnostics.keys() == {
+        assert load(path, Embedding).points.tobytes() == wanted.points.tobytes()
+    assert load(tmp_path / "good-phate.h5", Embedding).diagnostics.keys() == {
         "t",
         "entropy",
         "potential",

@@ -421,15 +421,16 @@ print(json.dumps([name for name in sys.modules if name.split(".")[0] == "lossmap
 REAL = """
     import tempfile
     import numpy as np
-    from lossmap.artifacts.grid import Grid, load_grid, save_grid
+    from lossmap.artifacts.grid import Grid
     from lossmap.artifacts.provenance import Provenance
+    from lossmap.artifacts.store import load, save
     from lossmap.network.factory import build_network
 
     axis = np.zeros(2)
     with tempfile.TemporaryDirectory() as folder:
         grid = Grid(axis, axis, np.zeros((2, 2)), np.zeros((2, 2)))
-        save_grid(folder + "/grid/a.h5", grid, Provenance("{}", "", {}))
-        load_grid(folder + "/grid/a.h5")
+        save(folder + "/grid/a.h5", grid, Provenance("{}", "", {}))
+        load(folder + "/grid/a.h5", Grid)
     factory = "lossmap.network.models.resnet:resnet20"
     build_network(factory, classes=2, channels=1, width=0.1, seed=0)
 """
