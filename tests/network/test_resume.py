@@ -30,6 +30,8 @@ import torch
 
 sys.path.insert(0, sys.argv[1])
 from lossmap.artifacts import store
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.store import load
 from lossmap.network import checkpoint, trainer, training
 from lossmap.network.arithmetic import fix_arithmetic
 
