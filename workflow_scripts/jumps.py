@@ -13,7 +13,8 @@ shared = begin_job(snakemake.params, snakemake.input, snakemake.output)
 made = assign_directions(shared, snakemake.output)
 images, minimum = load_dataset(snakemake.input.dataset), load_minimum(snakemake.input.trajectory)
 
+cuda_graphs = bool(getattr(snakemake.resources, "cuda_graphs", True))
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
-    fix_arithmetic(snakemake.threads, device)
+    fix_arithmetic(snakemake.threads, device, cuda_graphs)
     log.info("on %s, %d threads", device, snakemake.threads)
     jump_and_retrain(images, minimum, made, device, log)

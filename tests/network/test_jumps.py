@@ -13,7 +13,7 @@ from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.jumps import CURVES, open_jumps
 from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
-from lossmap.network import checkpoint, jumps, training
+from lossmap.network import checkpoint, jumps, trainer, training
 from lossmap.network.images import draw_epoch, move_images, take_batch
 from lossmap.network.jumps import jump_and_retrain
 from lossmap.network.parameters import create_network, describe_network
@@ -162,9 +162,9 @@ def kill_at(owner, name, count, make):
 
 
 MOMENTS = [
-    (training, "take_batch", 1),
-    (training, "take_batch", 5),
-    (training, "take_batch", 8),  # within the second step size
+    (trainer, "take_batch", 1),
+    (trainer, "take_batch", 5),
+    (trainer, "take_batch", 8),  # within the second step size
     (checkpoint.Checkpoint, "_replace_state", 1),
     (checkpoint.Checkpoint, "_replace_state", 4),
     (checkpoint.Checkpoint, "rows", 2),  # while the rows are joined
@@ -181,7 +181,7 @@ MOMENTS = [
 def test_a_killed_job_ends_in_the_same_bytes(owner, name, count, retrain):
     undisturbed = retrain("whole").read_bytes()
     assert kill_at(owner, name, count, lambda: retrain("killed")) == signal.SIGKILL
-    assert kill_at(training, "take_batch", 2, lambda: retrain("killed")) in (0, signal.SIGKILL)
+    assert kill_at(trainer, "take_batch", 2, lambda: retrain("killed")) in (0, signal.SIGKILL)
     assert retrain("killed").read_bytes() == undisturbed
 
 

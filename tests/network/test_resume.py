@@ -31,7 +31,7 @@ import torch
 sys.path.insert(0, sys.argv[1])
 from lossmap.artifacts import store
 from lossmap.artifacts.dataset import load_dataset
-from lossmap.network import checkpoint, training
+from lossmap.network import checkpoint, trainer, training
 from lossmap.network.arithmetic import fix_arithmetic
 
 
@@ -92,7 +92,7 @@ def set_trap(moment, count, artifact):
     elif moment == "before state is replaced":
         before(os, "replace", onto("state.h5"))
     elif moment == "mid epoch":
-        before(training, "take_batch")
+        before(trainer, "take_batch")
     elif moment == "mid artifact":
         before(store, "write_attributes", death=flush_and_die)
     elif moment == "before artifact is named":

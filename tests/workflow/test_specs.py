@@ -500,3 +500,16 @@ def test_titles_say_the_data_of_the_scale():
     assert titles["paper"][0] == "bad, CIFAR-10"
     assert titles["paper"][-1] == "good, CIFAR-100"
     assert titles["demo"][0] == "bad, digits (10 classes)"
+
+
+def test_precision_of_training_is_part_of_the_specification_only_where_it_is_not_float32():
+    def of(**entry):
+        return spec_of(load(runs={"c10-resnet20": entry}), "trajectory", "c10-resnet20")
+
+    assert of(precision="float32") == of()
+    assert "precision" not in of()
+    assert of(precision="tf32") == of() | {"precision": "tf32"}
+
+
+def test_cuda_graphs_are_no_part_of_any_specification():
+    assert changed(cuda_graphs=False) == set()

@@ -24,6 +24,7 @@ KIND = Kind(
         **{name: Field("float64", ("snapshots",)) for name in _CURVES},
         "iteration_loss": Field("float64", ("updates",)),
         "buffers": Field("float32", ("snapshots", "buffer_elements")),
+        "deviation": Field("float64", (), required=False),
         **layout_fields("layout", "tensors"),
         **layout_fields("buffer_layout", "buffer_tensors"),
     },
@@ -60,8 +61,13 @@ def save_trajectory(
     history: History,
     layouts: tuple[Layout, Layout],
     provenance: Provenance,
+    deviation: float | None = None,
 ) -> None:
-    """Write a run: float32 `thetas` (snapshots, params) and `buffers`, layouts and curves."""
+    """Write a run: float32 `thetas` (snapshots, params) and `buffers`, layouts and curves.
+
+    `deviation` is |loss − float32 loss| / float32 loss of the last snapshot on training images,
+    where training was in another precision than float32.
+    """
     layout, buffer_layout = layouts
     datasets = {
         "thetas": thetas,
@@ -70,6 +76,8 @@ def save_trajectory(
         **layout.to_datasets("layout"),
         **buffer_layout.to_datasets("buffer_layout"),
     }
+    if deviation is not None:
+        datasets["deviation"] = np.float64(deviation)
     save_artifact(path, KIND, datasets, provenance)
 
 

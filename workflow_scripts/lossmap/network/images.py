@@ -107,8 +107,10 @@ def draw_epoch(images: Images, seed: int, epoch: int, augmentation: dict) -> Epo
     return Epoch(*(t.to(device) for t in (order, flips, *offsets)), degrees, colors)
 
 
-def take_batch(images: Images, epoch: Epoch, batch: slice) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return one augmented, normalized batch and its labels.
+def take_batch(
+    images: Images, epoch: Epoch, batch: slice | torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return one augmented, normalized batch and its labels; `batch` are positions in the epoch.
 
     Crop and mirror image are one gather: output pixel (r, c) of an image is padded pixel
     (row + r, column + c), counted from the right where it is flipped.
@@ -126,7 +128,7 @@ def take_batch(images: Images, epoch: Epoch, batch: slice) -> tuple[torch.Tensor
     return images.normalize(pixels), images.labels[chosen]
 
 
-def _distort(pixels: torch.Tensor, epoch: Epoch, batch: slice) -> torch.Tensor:
+def _distort(pixels: torch.Tensor, epoch: Epoch, batch: slice | torch.Tensor) -> torch.Tensor:
     """Return pixels (batch, height, width, channels), 0 … 255, turned and tinted."""
     shares = pixels.permute(0, 3, 1, 2).contiguous().float() / 255.0
     if epoch.degrees is not None:

@@ -267,7 +267,7 @@ def run_recipe(config: dict, run: str) -> dict:
     """Return a run's recipe with the run's own leaves laid over it."""
     entry = config["runs"][run]
     recipe = _copied(config["recipes"][entry["recipe"]])
-    leaves = {*recipe, "metrics"}
+    leaves = {*recipe, "metrics", "precision"}
     _merge(recipe, {key: value for key, value in entry.items() if key in leaves})
     return recipe
 

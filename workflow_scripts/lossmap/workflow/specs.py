@@ -65,6 +65,8 @@ def network_spec(config: dict, run: str) -> dict:
 def trajectory_spec(config: dict, run: str) -> dict:
     """Return how a run is trained."""
     recipe = run_recipe(config, run)
+    if recipe.get("precision") == "float32":
+        del recipe["precision"]
     optimizer, schedule = recipe["optimizer"], recipe["schedule"]
     if optimizer["name"] == "adam":
         optimizer = {key: optimizer[key] for key in ("name", "lr", "weight_decay")}
@@ -212,10 +214,9 @@ def grid_spec(config: dict, name: str) -> dict:
 
 
 def _precision_spec(config: dict, entry: dict) -> dict:
-    """Return nothing for float32, so that how bfloat16 is checked matters to nothing else."""
-    if entry.get("precision", config["precision"]) == "float32":
-        return {}
-    return {"precision": "bf16", "bf16": config["bf16"]}
+    """Return nothing for float32, so that how others are checked matters to nothing else."""
+    precision = entry.get("precision", config["precision"])
+    return {} if precision == "float32" else {"precision": precision, "bf16": config["bf16"]}
 
 
 def projection_spec(config: dict, name: str) -> dict:
