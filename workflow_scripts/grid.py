@@ -14,9 +14,8 @@ provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 spec = provenance.parameters()
 basis = load_basis(snakemake.input.basis)
 
-cuda_graphs = bool(getattr(snakemake.resources, "cuda_graphs", True))
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
-    fix_arithmetic(snakemake.threads, device, cuda_graphs)
+    fix_arithmetic(snakemake.threads, device, snakemake.resources.cuda_graphs)
     images = load_dataset(snakemake.input.dataset)
     surface = open_surface(snakemake.input.trajectory, images, basis, spec, device)
     grid = evaluate_grid(surface, basis, spec["resolution"], spec["extent"], log, spec.get("bf16"))

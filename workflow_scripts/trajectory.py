@@ -11,8 +11,7 @@ log = logs.start(snakemake.log[0])
 provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 images = load_dataset(snakemake.input.dataset)
 
-cuda_graphs = bool(getattr(snakemake.resources, "cuda_graphs", True))
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
-    fix_arithmetic(snakemake.threads, device, cuda_graphs)
+    fix_arithmetic(snakemake.threads, device, snakemake.resources.cuda_graphs)
     log.info("on %s, %d threads", device, snakemake.threads)
     train_run(images, provenance.parameters(), device, snakemake.output[0], provenance, log)

@@ -11,8 +11,9 @@ from lossmap.artifacts.embedding import CONTINUITY, Embedding, save_embedding
 from lossmap.artifacts.figure import FIGURE, load_panels, save_panels
 from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
+from lossmap.figures.collect import collect_panels
 from lossmap.figures.compose import draw_figure
-from lossmap.figures.embedding import draw_order, segments_of
+from lossmap.figures.embedding.points import draw_order, segments_of
 from lossmap.figures.hues import (
     HUES,
     LIGHTEST,
@@ -23,7 +24,6 @@ from lossmap.figures.hues import (
     to_oklab,
     visible_map,
 )
-from lossmap.figures.panels import collect_panels
 from lossmap.figures.style import GOLD
 
 PROVENANCE = Provenance("{}", "code", {})

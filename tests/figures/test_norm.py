@@ -7,8 +7,8 @@ from lossmap.artifacts.layout import Layout
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.trajectory import History, save_trajectory
 from lossmap.errors import LossmapError
+from lossmap.figures.collect import collect_panels
 from lossmap.figures.compose import draw_figure
-from lossmap.figures.panels import collect_panels
 
 EPOCHS = np.arange(4)
 

@@ -26,7 +26,7 @@ def spec(spec):
     """Give the specification of one direction of a small wide residual network."""
     spec["network"]["factory"] = "lossmap.network.models.wide_resnet:wide_resnet10_2"
     spec["optimizer"] |= {"lr": 0.01, "weight_decay": 1.0e-3}
-    return spec | {"epochs": EPOCHS, "steps": STEPS, "direction": 7, "ignore": "bias_bn"}
+    return spec | {"epochs": EPOCHS, "step_sizes": STEPS, "direction": 7, "ignore": "bias_bn"}
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def trained(monkeypatch):
 
 def test_a_new_step_size_trains_only_what_is_new(retrain, trained):
     fresh = retrain("fresh").read_bytes()
-    path = retrain("grown", steps=[0.25, 1.0])
+    path = retrain("grown", step_sizes=[0.25, 1.0])
     path.unlink()  # as Snakemake does before it makes an artifact anew
     trained.clear()
     assert retrain("grown").read_bytes() == fresh

@@ -1,8 +1,7 @@
 """The artifact `jumps`: retraining from one minimum after jumps along one direction."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -58,27 +57,12 @@ def save_jumps(
     save_artifact(path, KIND, datasets, provenance)
 
 
-def assign_directions(
-    provenance: Provenance, paths: Iterable[str | Path]
-) -> dict[Path, Provenance]:
-    """Return the provenance of each direction of a job: what they share, and the seed of its name.
-
-    Which directions one job makes is no parameter of any of them: it may change without a rebuild.
-    """
-    found = {}
-    for path in map(Path, paths):
-        seed = int(path.stem.rpartition("-d")[2])
-        spec = canonical_json(provenance.parameters() | {"direction": seed})
-        found[path] = replace(provenance, spec=spec)
-    return found
-
-
 def spec_of_resume_points(spec: Mapping) -> str:
     """Return what the resume points of a direction depend on: not on which step sizes it has.
 
-    Canonical JSON of the specification without ``steps``.
+    Canonical JSON of the specification without ``step_sizes``.
     """
-    return canonical_json({key: value for key, value in spec.items() if key != "steps"})
+    return canonical_json({key: value for key, value in spec.items() if key != "step_sizes"})
 
 
 @contextmanager
