@@ -45,12 +45,13 @@ log = logging.getLogger("lossmap")
 def draw_dataset(train: int, test: int = 100, classes: int = 10, size: int = 32) -> Dataset:
     """Return images that can be learned: a pattern for each class under noise."""
     rng = np.random.default_rng(0)
-    patterns = rng.integers(0, 156, (classes, 4, 4, 3)).repeat(size // 4, 1).repeat(size // 4, 2)
+    coarse = rng.integers(0, 156, (classes, 4, 4, 3), dtype=np.uint8)
+    patterns = coarse.repeat(size // 4, 1).repeat(size // 4, 2)
     images, labels = [], []
     for count in (train, test):
         labels.append(np.arange(count) % classes)
         noise = rng.integers(0, 100, (count, size, size, 3), dtype=np.uint8)
-        images.append(patterns[labels[-1]].astype(np.uint8) + noise)
+        images.append(patterns[labels[-1]] + noise)
     names = [str(label) for label in range(classes)]
     mean, deviation = (f(images[0][:1000] / 255.0, (0, 1, 2)) for f in (np.mean, np.std))
     return Dataset(images[0], labels[0], images[1], labels[1], names, mean, deviation)
@@ -79,7 +80,9 @@ def with_precision(spec: dict, precision: str) -> dict:
     return spec if precision == "float32" else spec | {"precision": precision}
 
 
-def describe_retraining(training: dict, directions: int, steps: list[float], epochs: int) -> dict:
+def describe_retraining(
+    training: dict, direction: int, step_sizes: list[float], epochs: int
+) -> dict:
     """Return how a minimum is jumped from and retrained: as trained, at 0.001 throughout."""
     return training | {
         "seed": 1,
@@ -87,8 +90,8 @@ def describe_retraining(training: dict, directions: int, steps: list[float], epo
         "snapshot_every": 1,
         "optimizer": training["optimizer"] | {"lr": 0.001},
         "schedule": {"name": "constant", "milestones": [], "factor": 0.1},
-        "direction": directions,
-        "steps": steps,
+        "direction": direction,
+        "step_sizes": step_sizes,
         "ignore": "bias_bn",
     }
 

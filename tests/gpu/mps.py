@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CONTROL = "nvidia-cuda-mps-control"
@@ -35,7 +35,7 @@ def stop_mps() -> None:
     if not MPS_FOLDER.exists():
         return
     environment = os.environ | {"CUDA_MPS_PIPE_DIRECTORY": str(MPS_FOLDER)}
-    try:
+    with suppress(OSError, subprocess.TimeoutExpired):  # nothing else could be done
         subprocess.run(
             [CONTROL],
             env=environment,
@@ -45,6 +45,4 @@ def stop_mps() -> None:
             check=False,
             capture_output=True,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        pass  # there is nothing else that could be done
     shutil.rmtree(MPS_FOLDER, ignore_errors=True)

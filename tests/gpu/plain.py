@@ -17,9 +17,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from lossmap.network.factory import build_network
 
-WARM_UP = 30
-"""Steps before the clock runs: workers start, cuDNN chooses, the queue of batches fills."""
-
 
 class Transformed(Dataset):
     """Images one at a time: padded, cropped and mirrored at random if asked; normalized."""
@@ -71,19 +68,18 @@ def train(given: argparse.Namespace) -> dict:
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     loader = load(given.images, given.size, given.batch, given.workers, training=True)
     step, seen, started = 0, 0, time.perf_counter()
-    while step < WARM_UP or time.perf_counter() - started < given.seconds:
-        for inputs, targets in loader:
-            inputs = inputs.to(given.device, non_blocking=True)
-            targets = targets.to(given.device, non_blocking=True)
+    while step < given.warm_up or time.perf_counter() - started < given.seconds:
+        for batch in loader:
+            inputs, targets = (tensor.to(given.device, non_blocking=True) for tensor in batch)
             optimizer.zero_grad()
             loss = cross_entropy(module(inputs), targets)
             loss.backward()
             optimizer.step()
             loss.item()
             step, seen = step + 1, seen + len(targets)
-            if step == WARM_UP:
+            if step == given.warm_up:
                 seen, started = 0, time.perf_counter()
-            if step > WARM_UP and time.perf_counter() - started >= given.seconds:
+            if step > given.warm_up and time.perf_counter() - started >= given.seconds:
                 break
     return {"images_per_second": seen / (time.perf_counter() - started)}
 
@@ -95,11 +91,11 @@ def evaluate(given: argparse.Namespace) -> dict:
     loader = load(given.images, given.size, given.batch, given.workers, training=False)
     state = {name: value.clone() for name, value in module.state_dict().items()}
     points, started = -1, time.perf_counter()
-    while points < 2 or time.perf_counter() - started < given.seconds:
+    while points < 1 or time.perf_counter() - started < given.seconds:
         module.load_state_dict(state)
         total = 0.0
-        for inputs, targets in loader:
-            inputs, targets = inputs.to(given.device), targets.to(given.device)
+        for batch in loader:
+            inputs, targets = (tensor.to(given.device, non_blocking=True) for tensor in batch)
             total += cross_entropy(module(inputs), targets, reduction="sum").item()
         points += 1
         if points == 0:  # one to warm up
@@ -119,6 +115,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--warm-up", type=int, default=30, help="steps before the clock runs")
     given = parser.parse_args()
     print(json.dumps({"train": train, "evaluate": evaluate}[given.what](given)))
 

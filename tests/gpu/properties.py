@@ -8,6 +8,7 @@ process of its own.
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -69,7 +70,7 @@ class Case:
         """Return the specification of a small landscape."""
         batch, count = (20, 40) if self.tiny else (250, 1000)
         spec = describe_evaluation(count, batch, **options)
-        return spec | {"resolution": 3 if self.tiny else 5, "extent": 1.0}
+        return spec | {"resolution": 3, "extent": 1.0}
 
 
 FN = {"method": "fn", "center_epoch": 3, "seeds": [0, 1], "ignore": "bias_bn"}
@@ -164,6 +165,8 @@ def check_losses_against_cpu(case: Case) -> dict:
         threads = 1 if case.tiny else 8
         Results(results.folder, device, threads)
         spec = case.training(epochs=1)
+        if not case.tiny:  # rounding grows tenfold in a few updates at 0.1, on two CPUs as well
+            spec |= {"batch_size": 500, "optimizer": spec["optimizer"] | {"lr": 0.01}}
         run = training.Run(load_dataset(images), spec, device)
         run.advance()
         losses.append(run.iteration_loss)
@@ -211,7 +214,9 @@ def check_low_precision(case: Case, precision: str = "bf16") -> dict:
 def check_lease(case: Case) -> dict:
     """Let two processes lease one GPU: they do not hold it at one time."""
     words = [sys.executable, PROPERTIES, "lease", case.folder, case.device]
-    holders = [subprocess.Popen(map(str, words), stdout=subprocess.PIPE) for _ in range(2)]
+    visible = {} if case.device == "cuda" else {"CUDA_VISIBLE_DEVICES": "0"}  # a lease asks no more
+    options = {"stdout": subprocess.PIPE, "env": os.environ | visible}
+    holders = [subprocess.Popen([*map(str, words)], **options) for _ in range(2)]
     held = sorted(json.loads(holder.communicate(timeout=60)[0]) for holder in holders)
     gap = held[1][0] - held[0][1]
     found = {"seconds_between": round(gap, 3), "held": [round(e - b, 3) for b, e in held]}
@@ -223,7 +228,8 @@ def check_memory_message(case: Case) -> dict:
     """Train in too little memory: one line that says what to do."""
     said = run_child([PROPERTIES, "memory", case.folder, case.device, int(case.tiny)], 60).strip()
     assert said.count("\n") == 0, said
-    assert "out of memory" in said and "jobs_per_gpu=1" in said, said
+    assert "out of memory" in said, said
+    assert "jobs_per_gpu=1" in said, said
     return {"message": said}
 
 

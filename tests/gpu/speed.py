@@ -80,7 +80,7 @@ def _way(eager: bool):
 def measure_training(
     sizes: Sizes, network: str, precision: str = "float32", eager: bool = False
 ) -> dict:
-    """Return images per second of whole epochs, the first one aside, which captures and warms up."""
+    """Return images per second of whole epochs, after a first one that captures and warms up."""
     fix_arithmetic(1, sizes.device)
     spec = with_precision(sizes.training(network), precision)
     spec["optimizer"] = spec["optimizer"] | {"lr": 0.001}  # any number of epochs stays finite
@@ -243,7 +243,7 @@ def measure_several(sizes: Sizes, runs: int, mps: bool = False) -> dict:
 
 
 def train_on_signal(sizes: Sizes) -> None:
-    """Say that one run is warm, wait for a line, train for some seconds, print images per second."""
+    """Say that a run is warm, wait for a line, train for some seconds, print images/s."""
     fix_arithmetic(1, sizes.device)
     spec = sizes.training("resnet20")
     spec["optimizer"] = spec["optimizer"] | {"lr": 0.001}

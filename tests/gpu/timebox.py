@@ -90,7 +90,8 @@ def _attempt(part: Part) -> tuple[str, dict]:
         return "done", {"found": part.call()}
     except Exception as error:  # whatever it is, the other parts are worth having
         traceback.print_exc()
-        return "failed", {"reason": " ".join(f"{type(error).__name__}: {error}".split())[:500]}
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        return "failed", {"reason": reason, "traceback": traceback.format_exc()[-4000:]}
 
 
 def supervise(
@@ -166,8 +167,7 @@ def run_child(words: list[str], seconds: float, **options: object) -> str:
     """
     done = subprocess.run(
         [sys.executable, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=seconds,
         check=False,
