@@ -121,6 +121,7 @@ def supervise(
                 records.write(name, "failed", reason=reason)
         if records.unfinished(left) == left:  # not even the first has begun
             records.write(left[0], "failed", reason=f"before it began: {reason}")
+            break  # nothing of it works
     for name in records.unfinished(parts):
         records.write(name, "skipped", reason="no time was left")
     report()
