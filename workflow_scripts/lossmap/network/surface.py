@@ -83,7 +83,7 @@ class Surface:
         with explain_memory("evaluation, before it began: images and network"):
             self.network = create_network(network, device)
             self.network.module.eval()
-            images = move_images(dataset, "train", device)
+            images = move_images(dataset, "train", device, precision=precision)
             chosen = torch.from_numpy(rows).to(device).split(batch)
             self.batches = [(images.normalize(images.pixels[r]), images.labels[r]) for r in chosen]
             self.measured = self.network.module

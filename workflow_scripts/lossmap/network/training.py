@@ -86,7 +86,8 @@ class Run:
         rows = choose_balanced(dataset.train_labels, count, spec["seed"], "metrics.images")
         with explain_memory(f"training of '{spec['run']}', before it began: images and network"):
             self.network = create_network(describe_network(spec["network"], dataset), device)
-            self.images = move_images(dataset, "train", device, padding)
+            precision = spec.get("precision", "float32")
+            self.images = move_images(dataset, "train", device, padding, precision)
             plain = self.images if padding == 0 else move_images(dataset, "train", device)
             self.measures = Measures(plain, rows, move_images(dataset, "test", device))
             self.trainer = Trainer(self.network, self.images, spec)
