@@ -10,7 +10,7 @@ import yaml
 
 from lossmap.artifacts.files import replacing
 from lossmap.workflow.expected import Expected
-from lossmap.workflow.stages import ROOT
+from lossmap.workflow.stages import ROOT, all_makers
 from lossmap.workflow.targets import all_targets
 
 WORKFLOW = (
@@ -83,6 +83,11 @@ def _workflow_files(root: Path, expected: Expected) -> Iterator[tuple[str, Path]
     pairs = [target.split("/", 1) for target in all_targets(expected.config)]
     for function in {f for pair in pairs for f in expected.reached(*pair)}:
         yield from _own_modules(function.partition(".")[0].partition(":")[0], expected)
+    for module in expected.config["extensions"]:
+        yield from _own_modules(module.partition(".")[0], expected)
+    for maker in (maker for _, maker in all_makers() if maker.home != ROOT):
+        for file in (maker.rule_file, maker.script):
+            yield str(file.relative_to(Path.cwd())), file
 
 
 def _own_modules(top: str, expected: Expected) -> Iterator[tuple[str, Path]]:

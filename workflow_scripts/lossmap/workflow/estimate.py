@@ -25,6 +25,7 @@ def estimate_spec(config: dict) -> dict:
     recipe = config["recipes"][config["runs"][run]["recipe"]]
     return {
         "scale": config["scale"],
+        "order": list(stages),
         "stages": stages,
         "network": network,
         "batch": recipe["batch_size"],
@@ -43,6 +44,7 @@ def _stage_cost(config: dict, stage: str, jobs: Mapping[str, Job]) -> dict:
     found = [job for key, job in jobs.items() if key.startswith(f"{stage}/")]
     return {
         "jobs": len(found),
+        "trains": any(maker.resume_spec for maker in STAGES[stage].makers),
         "flop": 2.0 * sum(cost.macs for cost in costs),
         "other_seconds": START_SECONDS * len(found) + sum(cost.seconds for cost in costs),
         "gpu_seconds": sum(job.seconds for job in found if job.gpu),
@@ -66,10 +68,9 @@ def describe_estimate(spec: dict, measured: Mapping[str, float], device: str, th
         f"{'memory':>10}{'disk':>10}",
     ]
     here = gpu = 0.0
-    for stage in STAGES:
+    for stage in spec["order"]:
         cost = spec["stages"][stage]
-        trains = any(maker.resume_spec for maker in STAGES[stage].makers)
-        rate = measured["training" if trains else "evaluation"]
+        rate = measured["training" if cost["trains"] else "evaluation"]
         hours = (cost["flop"] / rate + cost["other_seconds"]) / 3600
         gpu_hours = cost["gpu_seconds"] / 3600
         here, gpu = here + hours, gpu + gpu_hours
