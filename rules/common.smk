@@ -173,6 +173,7 @@ def needs(rule, suffixes=("",)):
         "gpu": int(USE_GPU),
         "device": config["device"],
         "jobs_per_gpu": config["jobs_per_gpu"],
+        "cuda_graphs": int(config["cuda_graphs"]),
     }
     return {**placement(gpu), "mem_mb": memory, "runtime": minutes, **(on_gpu if gpu else {})}
 

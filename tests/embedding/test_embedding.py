@@ -12,10 +12,11 @@ from sklearn.decomposition import PCA
 
 from lossmap import embedding
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.distance import CURVES, Origins
-from lossmap.artifacts.embedding import load_embedding
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Origins
+from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import read_provenance
+from lossmap.artifacts.store import load, read_provenance
 from lossmap.embedding import (
     align_axes,
     embed,
@@ -334,15 +335,15 @@ def test_all_techniques_of_a_cloud_are_saved_each_with_its_own_spec(tmp_path, ju
     techniques = {f"good-{name}": SPECS[name] for name in ("pca", "phate")}
     paths = [tmp_path / f"{name}.h5" for name in reversed(techniques)]
     provenance = Provenance(canonical_json(techniques), "c0de", {"distance/good": "abc"})
-    save_embeddings(jumps, techniques, paths, provenance)
+    save_embeddings(jumps, provenance.split(paths))
 
     for path in paths:
         kept = read_provenance(path)
         assert kept.parameters() == techniques[path.stem]
         assert (kept.code, kept.inputs) == ("c0de", {"distance/good": "abc"})
         wanted = embed(jumps, techniques[path.stem])
-        assert load_embedding(path).points.tobytes() == wanted.points.tobytes()
-    assert load_embedding(tmp_path / "good-phate.h5").diagnostics.keys() == {
+        assert load(path, Embedding).points.tobytes() == wanted.points.tobytes()
+    assert load(tmp_path / "good-phate.h5", Embedding).diagnostics.keys() == {
         "t",
         "entropy",
         "potential",
@@ -352,8 +353,9 @@ def test_all_techniques_of_a_cloud_are_saved_each_with_its_own_spec(tmp_path, ju
 
 def test_error_names_the_embedding(tmp_path, jumps):
     techniques = {"good-phate": SPECS["phate"] | {"knn": 999}}
+    made = Provenance(canonical_json(techniques), "", {}).split([tmp_path / "good-phate.h5"])
     with pytest.raises(LossmapError, match=r"good-phate\.h5: method 'phate': knn is 999"):
-        save_embeddings(jumps, techniques, [tmp_path / "good-phate.h5"], Provenance("", "", {}))
+        save_embeddings(jumps, made)
 
 
 SCRIPT = """

@@ -7,9 +7,10 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from lossmap.artifacts.distance import Origins
-from lossmap.artifacts.embedding import CONTINUITY, Embedding, save_embedding
-from lossmap.artifacts.figure import FIGURE, load_panels, save_panels
+from lossmap.artifacts.embedding import CONTINUITY, Embedding
+from lossmap.artifacts.figure import Figure, load_panels, save_panels
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import save
 from lossmap.errors import LossmapError
 from lossmap.figures.collect import collect_panels
 from lossmap.figures.compose import draw_figure
@@ -328,7 +329,7 @@ def cloud_file(tmp_path, jump_cloud):
     found = Embedding(
         panel["points"], np.arange(number), origins, dict.fromkeys(CONTINUITY, 0.0), {}
     )
-    save_embedding(tmp_path / "cloud.h5", found, PROVENANCE)
+    save(tmp_path / "cloud.h5", found, PROVENANCE)
     return {"embedding/cloud": tmp_path / "cloud.h5"}, panel
 
 
@@ -342,8 +343,8 @@ def test_collected_arrays_are_the_embedding_s_and_survive_their_file(cloud_file,
     sources, expected = cloud_file
     panel = collect(sources, color="direction", marks=["jumps"])
     assert set(panel) == set(expected)
-    save_panels(tmp_path / "fig.h5", FIGURE, {"panel-a": panel}, PROVENANCE)
-    loaded = load_panels(tmp_path / "fig.h5", FIGURE)["panel-a"]
+    save_panels(tmp_path / "fig.h5", Figure, {"panel-a": panel}, PROVENANCE)
+    loaded = load_panels(tmp_path / "fig.h5", Figure)["panel-a"]
     for name, values in expected.items():
         np.testing.assert_array_equal(panel[name], values)
         np.testing.assert_array_equal(loaded[name], values)
@@ -390,7 +391,7 @@ def test_a_color_or_mark_without_data_is_refused(tmp_path, jump_cloud, entry, lo
     found = Embedding(
         panel["points"], np.arange(number), origins, dict.fromkeys(CONTINUITY, 0.0), {}
     )
-    save_embedding(tmp_path / "cloud.h5", found, PROVENANCE)
+    save(tmp_path / "cloud.h5", found, PROVENANCE)
     ((key, value),) = entry.items()
     word = value if isinstance(value, str) else value[0]
     with pytest.raises(LossmapError, match=f"'{key}: {word}' needs what embedding 'cloud'"):

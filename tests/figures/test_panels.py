@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lossmap.artifacts.figure import FIGURE, load_panels, save_panels
+from lossmap.artifacts.figure import Figure, load_panels, save_panels
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
@@ -98,8 +98,8 @@ def test_panels_survive_their_file(sources, tmp_path):
     curve = {"draw": "curve", "run": "run"}
     surface = {"draw": "surface", "grid": "bowl", "marks": ["center"]}
     panels = collect_panels({"figure": "fig", "panels": [curve, surface]}, sources)
-    save_panels(tmp_path / "fig.h5", FIGURE, panels, Provenance("{}", "code", {}))
-    loaded = load_panels(tmp_path / "fig.h5", FIGURE)
+    save_panels(tmp_path / "fig.h5", Figure, panels, Provenance("{}", "code", {}))
+    loaded = load_panels(tmp_path / "fig.h5", Figure)
     assert {name: set(panel) for name, panel in loaded.items()} == {
         name: set(panel) for name, panel in panels.items()
     }

@@ -10,8 +10,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.jumps import CURVES, open_jumps
+from lossmap.artifacts.curves import SNAPSHOT_CURVES
+from lossmap.artifacts.jumps import Jumps
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import stream
 from lossmap.errors import LossmapError
 from lossmap.network import checkpoint, jumps, trainer, training
 from lossmap.network.images import draw_epoch, move_images, take_batch
@@ -56,7 +58,7 @@ def retrain(dataset, minimum, spec, log, tmp_path):
 
 
 def read(path):
-    with open_jumps(path) as file:
+    with stream(path, Jumps) as file:
         return {name: file[name][()] for name in file}
 
 
@@ -132,7 +134,7 @@ def test_curves_and_weights_have_every_epoch_of_every_step(retrain, minimum):
     assert found["epochs"].tolist() == [0, 1, 2]
     norms = np.linalg.norm(found["thetas"].astype(np.float64), axis=2)
     np.testing.assert_allclose(found["theta_norm"], norms, rtol=1e-6)
-    for name in CURVES:
+    for name in SNAPSHOT_CURVES:
         assert np.isfinite(found[name]).all()
 
 
@@ -168,7 +170,7 @@ MOMENTS = [
     (checkpoint.Checkpoint, "_replace_state", 1),
     (checkpoint.Checkpoint, "_replace_state", 4),
     (checkpoint.Checkpoint, "rows", 2),  # while the rows are joined
-    (jumps, "save_jumps", 1),
+    (jumps, "save", 1),
     (os, "link", 1),
     (shutil, "rmtree", 1),
     (shutil, "rmtree", 2),

@@ -11,7 +11,8 @@ from torch.nn.functional import cross_entropy
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.trajectory import load_layouts, open_trajectory
+from lossmap.artifacts.store import stream
+from lossmap.artifacts.trajectory import Trajectory, load_layouts
 from lossmap.errors import LossmapError
 from lossmap.geometry.plane import fit_basis
 from lossmap.network.factory import build_network
@@ -40,7 +41,7 @@ def trajectory(tmp_path, dataset, spec, log):
 
 @pytest.fixture
 def run(trajectory):
-    with open_trajectory(trajectory) as file:
+    with stream(trajectory, Trajectory) as file:
         yield {name: file[name][()] for name in ("thetas", "buffers", "epochs")}
 
 

@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 import yaml
 
-from lossmap.artifacts.basis import load_basis
-from lossmap.artifacts.dataset import load_dataset
-from lossmap.artifacts.distance import load_distance
-from lossmap.artifacts.embedding import load_embedding
-from lossmap.artifacts.grid import load_grid
-from lossmap.artifacts.projection import load_projection
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.distance import Cloud
+from lossmap.artifacts.embedding import Embedding
+from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.seal import seal
-from lossmap.artifacts.store import digest_of, write_attributes
-from lossmap.artifacts.trajectory import load_history
+from lossmap.artifacts.store import digest_of, load, write_attributes
+from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.expected import Expected
@@ -994,14 +994,14 @@ HEALTHY = {
 }
 BUSH = {"bush": {"tree": TREE, "embeddings": {"pca": {}}}}
 BUSH_GIVEN = {"clouds": BUSH}
-LOADERS = {
-    "dataset": load_dataset,
-    "trajectory": load_history,
-    "basis": load_basis,
-    "grid": load_grid,
-    "projection": load_projection,
-    "distance": load_distance,
-    "embedding": load_embedding,
+DECLARED = {
+    "dataset": Dataset,
+    "trajectory": Trajectory,
+    "basis": Basis,
+    "grid": Grid,
+    "projection": Projection,
+    "distance": Cloud,
+    "embedding": Embedding,
 }
 DAMAGED = {  # stage: kinds of damage that the next job is given
     "trajectory": tuple(DAMAGES),
@@ -1244,14 +1244,14 @@ def test_a_failing_job_names_culprit_and_remedy_and_leaves_nothing(shared_projec
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("stage", LOADERS)
+@pytest.mark.parametrize("stage", DECLARED)
 @pytest.mark.usefixtures("failed")
 def test_a_damaged_artifact_is_not_read(shared_project, tmp_path, stage, damage):
     path, (hurt, says) = tmp_path / f"{stage}.h5", DAMAGES[damage]
     shutil.copy2(shared_project.path(stage, HEALTHY[stage]), path)
     hurt(path)
     with pytest.raises(LossmapError) as caught:
-        LOADERS[stage](path)
+        load(path, DECLARED[stage])
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert says in message

@@ -238,8 +238,8 @@ def test_a_figure_is_never_called_up_to_date_after_a_failed_rebuild(project):
     """A rule fails after an upstream change; the next run must not accept the old figure."""
     project.edit(
         "workflow_scripts/grid.py",
-        "save_grid(",
-        "raise SystemExit('broken on purpose')\nsave_grid(",
+        "save(",
+        "raise SystemExit('broken on purpose')\nsave(",
     )
     done = project.snakemake("ding2023_fig3", check=False)
     assert done.returncode != 0

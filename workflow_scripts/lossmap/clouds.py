@@ -10,9 +10,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lossmap.artifacts.distance import CURVES, Cloud, Origins, load_distance
-from lossmap.artifacts.jumps import open_jumps
-from lossmap.artifacts.trajectory import open_trajectory
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Cloud, Origins
+from lossmap.artifacts.jumps import Jumps
+from lossmap.artifacts.store import load, stream
+from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.nulls import draw_null
@@ -52,10 +54,10 @@ def _measure_jumps(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
     """Return the optimum, then each direction, in it each step size, in it each epoch."""
     with ExitStack() as stack:
         name = f"trajectory/{spec['minimum']}"
-        run = stack.enter_context(open_trajectory(_path(name, sources)))
+        run = stack.enter_context(stream(_path(name, sources), Trajectory))
         vectors, parts, trajectories = {name: run["thetas"][-1:]}, [_optimum_origins(run)], 0
         for jump in (f"jumps/{name}" for name in spec["jumps"]):
-            file = stack.enter_context(open_jumps(_path(jump, sources)))
+            file = stack.enter_context(stream(_path(jump, sources), Jumps))
             vectors[jump] = file["thetas"]
             parts.append(_jump_origins(file, trajectories))
             trajectories += len(file["step_sizes"])
@@ -68,7 +70,7 @@ def _measure_runs(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
         vectors, parts = {}, []
         for index, name in enumerate(spec["runs"]):
             key = f"trajectory/{name}"
-            run = stack.enter_context(open_trajectory(_path(key, sources)))
+            run = stack.enter_context(stream(_path(key, sources), Trajectory))
             vectors[key] = run["thetas"]
             parts.append(_run_origins(run, index))
         return measure_cloud_geometry(vectors, _join(parts, spec["runs"]))
@@ -76,9 +78,9 @@ def _measure_runs(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
 
 def _measure_null(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
     """Return a null model of the one `distance` artifact among the sources."""
-    with open_trajectory(_path_of_stage("trajectory", sources)) as run:
+    with stream(_path_of_stage("trajectory", sources), Trajectory) as run:
         params = run["thetas"].shape[1]
-    cloud = load_distance(_path_of_stage("distance", sources))
+    cloud = load(_path_of_stage("distance", sources), Cloud)
     return draw_null(cloud, params, spec["null"], spec["seed"])
 
 

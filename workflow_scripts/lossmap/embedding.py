@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lossmap.artifacts.distance import CURVES, Cloud, Origins
-from lossmap.artifacts.embedding import Embedding, save_embedding
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Cloud, Origins
+from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import save
 from lossmap.errors import LossmapError
 from lossmap.geometry.continuity import measure_continuity
 from lossmap.geometry.distances import (
@@ -50,7 +52,7 @@ def save_embeddings(cloud: Cloud, artifacts: Mapping[Path, Provenance]) -> None:
             embedding = embed(cloud, provenance.parameters())
         except LossmapError as error:
             raise LossmapError(f"{path}: {error}") from error
-        save_embedding(path, embedding, provenance)
+        save(path, embedding, provenance)
 
 
 def embed(cloud: Cloud, spec: dict) -> Embedding:

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from lossmap.artifacts.files import write_text
-from lossmap.artifacts.projection import load_projection
+from lossmap.artifacts.projection import Projection
+from lossmap.artifacts.store import load
 from lossmap.errors import LossmapError
 from lossmap.pages import escape, format_number, page, table
 
@@ -63,7 +64,7 @@ def tabulate_fitting_errors(spec: Mapping[str, Any], sources: Mapping[str, Path]
 
 
 def _rows(column: Mapping[str, Any], statistics: str, method: str, path: Path) -> list[dict]:
-    projection = load_projection(path)
+    projection = load(path, Projection)
     rows = []
     for reading in READINGS:
         errors = getattr(projection, f"fitting_error_{reading}")

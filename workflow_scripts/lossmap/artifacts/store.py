@@ -1,7 +1,7 @@
 """How every artifact is written and read: one HDF5 file, atomically, with its provenance.
 
 Owns the attributes that all artifacts share, the content digest and the checks on reading. Knows
-nothing of what the datasets mean: the kinds beside this module declare that as fields.
+nothing of what the datasets mean: the kinds beside this module declare that.
 """
 
 import hashlib
@@ -11,29 +11,49 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from lossmap.artifacts.canonical import canonical_json
+from lossmap.artifacts.declare import (
+    Field,
+    Kind,
+    Part,
+    from_datasets,
+    members,
+    to_datasets,
+    walk,
+)
 from lossmap.artifacts.files import reason, sync, writing
 from lossmap.artifacts.provenance import Provenance, announce, check_latest, withdraw
 from lossmap.artifacts.seal import SEAL_BYTES, is_sealed, read_mark, seal, seal_holds
 from lossmap.errors import LossmapError
 
 LIBRARIES = (
-    *("h5py", "numpy", "scipy", "torch", "torchvision", "scikit-learn", "matplotlib"),
-    *("phate", "umap-learn"),
+    "h5py",
+    "numpy",
+    "scipy",
+    "torch",
+    "torchvision",
+    "scikit-learn",
+    "matplotlib",
+    "phate",
+    "umap-learn",
 )
 CHUNK = 16384
 """Columns per chunk of a (snapshots, params) dataset: appends stay fast, column blocks too."""
 VERIFY_BYTES = 64 * 2**20
-"""Artifacts up to this size are verified against their content digest whenever they are read."""
+"""Without a seal, artifacts up to this size are verified against their digest on reading."""
 SEALED_BYTES = 2**30
-"""Artifacts up to this size are verified against their seal, at about a second per gigabyte."""
+"""Artifacts up to this size are verified against their seal, at about a second per gigabyte, once a
+process."""
+SETTLED_SECONDS = 2
+"""From that age on, a change of a file is sure to change its time stamp."""
 STALE_SECONDS = 24 * 3600
 """A temporary file that old belongs to a job that was killed."""
 DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
@@ -41,27 +61,9 @@ DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticE
 
 BROKEN_SEAL = "damaged or edited since it was saved; delete it and run again"
 
-
-@dataclass(frozen=True)
-class Field:
-    """One dataset of an artifact.
-
-    ``dims`` names each axis; an axis name that occurs twice in a kind must have one length, and a
-    dotted prefix of the dataset's path is its HDF5 group. ``dtype`` is a NumPy name or ``str``.
-    """
-
-    dtype: str
-    dims: tuple[str, ...] = ()
-    required: bool = True
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A file format: its name, its version and the datasets that a file must hold."""
-
-    name: str
-    version: int
-    fields: Mapping[str, Field]
+T = TypeVar("T")
+_whole: set[tuple] = set()
+"""The files, as they are now, whose seal has been found to hold in this process."""
 
 
 def begin_job(
@@ -114,13 +116,60 @@ def digest_of(path: str | Path) -> str:
         if not is_sealed(path):
             with open(path, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
-    with _opened(path) as file, _naming(path):
+    with _opened(path) as (file, _), _naming(path):
         return str(file.attrs["digest"])
 
 
 def _check_exists(path: str | Path) -> None:
     if not Path(path).is_file():
         raise LossmapError(f"{path}: no such file; run the workflow to make it")
+
+
+def save(path: str | Path, value: object, provenance: Provenance) -> None:
+    """Write an artifact: an object of a declared kind.
+
+    Raises
+    ------
+    LossmapError
+        Its arrays do not fit together, or the disk is full or read-only.
+    """
+    save_artifact(path, value.KIND, to_datasets(value, Part(type(value))), provenance)
+
+
+def load(path: str | Path, kind: type[T]) -> T:
+    """Read an artifact of a declared kind.
+
+    Raises
+    ------
+    LossmapError
+        The file is missing, damaged, of another kind or version, or lacks a dataset.
+    """
+    return from_datasets(read_datasets(path, kind.KIND), Part(kind))
+
+
+def load_part(path: str | Path, kind: type, name: str) -> Any:
+    """Read one attribute of an artifact, and of the file no more than it takes.
+
+    Raises
+    ------
+    LossmapError
+        As `load`.
+    """
+    part = members(kind)[name]
+    return from_datasets(read_datasets(path, kind.KIND, dict(walk(part))), part)
+
+
+@contextmanager
+def stream(path: str | Path, kind: type) -> Iterator[h5py.File]:
+    """Open a checked artifact so that its large datasets can be read bit by bit.
+
+    Raises
+    ------
+    LossmapError
+        As `load`, and where a block cannot be read.
+    """
+    with open_artifact(path, kind.KIND) as file:
+        yield file
 
 
 def save_artifact(
@@ -203,11 +252,19 @@ def _reserve(handle: int, datasets: Mapping[str, object]) -> None:
         os.close(handle)
 
 
-def _check_seal(path: Path) -> None:
-    if path.stat().st_size > SEALED_BYTES or not is_sealed(path):  # foreign: others will tell
-        return
+def _check_seal(path: Path) -> bool:
+    """Tell whether a file's seal holds, False where it has none; read once as long as it stays."""
+    state = path.stat()
+    known = (path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    if known in _whole:
+        return True
+    if state.st_size > SEALED_BYTES or not is_sealed(path):  # foreign: others will tell
+        return False
     if not seal_holds(path):
         raise LossmapError(f"{path}: {BROKEN_SEAL}")
+    if time.time() - state.st_ctime > SETTLED_SECONDS:
+        _whole.add(known)
+    return True
 
 
 def _write_dataset(file: h5py.File, name: str, values: object) -> None:
@@ -282,11 +339,12 @@ def _blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[h5py.File]:
+def _opened(path: str | Path) -> Iterator[tuple[h5py.File, bool]]:
+    """Open a file; tell as well whether it has a seal that holds."""
     path = Path(path)
     _check_exists(path)
     with _naming(path):
-        _check_seal(path)
+        sealed = _check_seal(path)
     try:
         file = h5py.File(path, "r")
     except DAMAGE as error:
@@ -296,7 +354,7 @@ def _opened(path: str | Path) -> Iterator[h5py.File]:
             "delete it and run again"
         ) from error
     with file:
-        yield file
+        yield file, sealed
 
 
 @contextmanager
@@ -308,11 +366,11 @@ def open_artifact(path: str | Path, kind: Kind) -> Iterator[h5py.File]:
     LossmapError
         The file is missing, damaged, of another kind or version, or lacks a dataset.
     """
-    with _opened(path) as file:
+    with _opened(path) as (file, sealed):
         with _naming(path):
             _check_identity(file, kind, path)
             check_fields(file, kind, path)
-            if Path(path).stat().st_size <= VERIFY_BYTES:
+            if not sealed and Path(path).stat().st_size <= VERIFY_BYTES:
                 verify_content(file, path)
         try:
             yield file
@@ -413,7 +471,7 @@ def read_provenance(path: str | Path) -> Provenance:
     LossmapError
         The file is missing, damaged or no artifact.
     """
-    with _opened(path) as file, _naming(path):
+    with _opened(path) as (file, _), _naming(path):
         if not {"spec", "code", "inputs"} <= set(file.attrs):
             raise LossmapError(f"{path}: not a lossmap artifact; delete it and run again")
         inputs = json.loads(file.attrs["inputs"])

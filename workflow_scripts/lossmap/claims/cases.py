@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.basis import load_coordinates
-from lossmap.artifacts.distance import Cloud, load_distance
-from lossmap.artifacts.embedding import Embedding, load_embedding
-from lossmap.artifacts.figure import TABLE, load_panels
-from lossmap.artifacts.grid import Grid, load_grid
-from lossmap.artifacts.trajectory import History, load_history
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.distance import Cloud
+from lossmap.artifacts.embedding import Embedding
+from lossmap.artifacts.figure import Table, load_panels
+from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.store import load, load_part
+from lossmap.artifacts.trajectory import History, Trajectory
 
 Sources = Mapping[str, Path]
 
@@ -37,10 +38,9 @@ class Case:
 class BasisCase(Case):
     """A plane."""
 
-    @cached_property
-    def coordinates(self) -> dict[str, np.ndarray]:
-        """The trajectory in the plane and the explained variance, see `load_coordinates`."""
-        return load_coordinates(self.sources[f"basis/{self.name}"])
+    def part(self, name: str) -> np.ndarray:
+        """Return one dataset of the basis without the directions, which are as long as θ."""
+        return load_part(self.sources[f"basis/{self.name}"], Basis, name)
 
 
 class TableCase(Case):
@@ -49,7 +49,7 @@ class TableCase(Case):
     @cached_property
     def columns(self) -> dict[str, object]:
         """Every column of the long table by its name, see artifacts/figure.py."""
-        return load_panels(self.sources[f"table/{self.name}"], TABLE)["table"]
+        return load_panels(self.sources[f"table/{self.name}"], Table)["table"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class GridCase(Case):
     @cached_property
     def grid(self) -> Grid:
         """The losses."""
-        return load_grid(self.sources[f"grid/{self.name}"])
+        return load(self.sources[f"grid/{self.name}"], Grid)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class RunCase(Case):
     @cached_property
     def history(self) -> History:
         """The curves of the training."""
-        return load_history(self.sources[f"trajectory/{self.name}"])
+        return load_part(self.sources[f"trajectory/{self.name}"], Trajectory, "history")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class EmbeddingCase(Case):
     @cached_property
     def embedding(self) -> Embedding:
         """The points and what the method says of itself."""
-        return load_embedding(self.sources[f"embedding/{self.name}"])
+        return load(self.sources[f"embedding/{self.name}"], Embedding)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class CloudCase(Case):
     @cached_property
     def cloud(self) -> Cloud:
         """The exact pairwise geometry."""
-        return load_distance(self.sources[f"distance/{self.name}"])
+        return load(self.sources[f"distance/{self.name}"], Cloud)
 
 
 def open_case(registry: str, told: dict | str, sources: Sources) -> Case:

@@ -8,8 +8,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lossmap.artifacts.claims import Claim
 from lossmap.claims.cases import Case, open_case
-from lossmap.claims.ledger import Claim, judge
+from lossmap.claims.ledger import judge
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import importlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from lossmap.artifacts.claims import Claim
 from lossmap.claims import ding2023, horoi2021
 from lossmap.claims.declare import STATEMENTS, Statement
-from lossmap.claims.ledger import Claim
 from lossmap.errors import LossmapError
 
 SHIPPED = {

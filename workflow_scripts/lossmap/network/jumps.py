@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.dataset import Dataset
-from lossmap.artifacts.jumps import CURVES, FINISHED, open_jumps, save_jumps, spec_of_resume_points
+from lossmap.artifacts.jumps import FINISHED, Jumps, spec_of_resume_points
 from lossmap.artifacts.provenance import Provenance, open_resume_folder, resume_note
-from lossmap.artifacts.trajectory import open_trajectory
+from lossmap.artifacts.store import save, stream
+from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.geometry.plane import draw_filter_normalized
 from lossmap.network.checkpoint import Checkpoint, writing
@@ -28,7 +30,7 @@ from lossmap.network.training import Run, train_to_end
 
 def load_minimum(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Return θo (params,) and its running statistics (buffer_elements,), of the last epoch."""
-    with open_trajectory(path) as run:
+    with stream(path, Trajectory) as run:
         return run["thetas"][-1], run["buffers"][-1]
 
 
@@ -83,7 +85,8 @@ def _retrain_direction(
             _retrain(run, (start, buffers), place, step, log)
         thetas, curves = place.assemble()
         sizes = np.asarray(spec["step_sizes"], np.float64)
-        save_jumps(path, thetas, curves, sizes, (seed, direction), provenance)
+        found = Jumps(thetas, sizes, np.arange(thetas.shape[1]), direction, seed, **curves)
+        save(path, found, provenance)
         place.keep(path)
 
 
@@ -122,7 +125,7 @@ class Bench:
 
     def _find_known(self) -> dict[float, int]:
         try:
-            with open_jumps(self._kept) as file:
+            with stream(self._kept, Jumps) as file:
                 return {float(step): row for row, step in enumerate(file["step_sizes"][()])}
         except LossmapError:  # there is none, or it is damaged: train anew
             return {}
@@ -136,7 +139,7 @@ class Bench:
         """Return thetas, float32 (steps, epochs, params), on disk, and the curves by name."""
         steps, epochs = self.spec["step_sizes"], self.spec["epochs"] + 1
         shape = (len(steps), epochs, self.widths["thetas"])
-        curves = {name: np.empty(shape[:2]) for name in CURVES}
+        curves = {name: np.empty(shape[:2]) for name in SNAPSHOT_CURVES}
         with open(self._joined, "wb") as stream:
             for index, step in enumerate(steps):
                 find = self._kept_rows if step in self.known else self._trained_rows
@@ -144,7 +147,7 @@ class Bench:
                     with writing(self.folder):
                         for row in rows:
                             stream.write(np.ascontiguousarray(row).data)
-                    for name in CURVES:
+                    for name in SNAPSHOT_CURVES:
                         curves[name][index] = found[name]
         return np.memmap(self._joined, np.float32, "r", shape=shape), curves
 
@@ -156,14 +159,14 @@ class Bench:
     def _trained_rows(self, step: float) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         with closing(self.checkpoint(step)) as checkpoint:
             state = checkpoint.load()
-            found = {name: state[f"history.{name}"] for name in CURVES}
+            found = {name: state[f"history.{name}"] for name in SNAPSHOT_CURVES}
             yield checkpoint.rows("thetas", int(state["rows"])), found
 
     @contextmanager
     def _kept_rows(self, step: float) -> Iterator[tuple[Iterator, dict[str, np.ndarray]]]:
-        with open_jumps(self._kept) as file:
+        with stream(self._kept, Jumps) as file:
             row, thetas = self.known[step], file["thetas"]
-            found = {name: file[name][row] for name in CURVES}
+            found = {name: file[name][row] for name in SNAPSHOT_CURVES}
             yield (thetas[row, epoch] for epoch in range(thetas.shape[1])), found
 
     def keep(self, artifact: Path) -> None:

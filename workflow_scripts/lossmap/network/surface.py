@@ -19,8 +19,8 @@ from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.projection import Projection
-from lossmap.artifacts.store import read_provenance
-from lossmap.artifacts.trajectory import find_snapshot, open_trajectory
+from lossmap.artifacts.store import read_provenance, stream
+from lossmap.artifacts.trajectory import Trajectory, find_snapshot
 from lossmap.errors import LossmapError
 from lossmap.geometry.fitting import (
     READINGS,
@@ -217,7 +217,7 @@ def open_surface(
             f"{trajectory}: its network has {expected} parameters, but the basis has "
             f"{basis.center.size}; rebuild the basis of this run"
         )
-    with open_trajectory(trajectory) as run:
+    with stream(trajectory, Trajectory) as run:
         row = find_snapshot(run["epochs"][()], basis.center_epoch, trajectory)
         surface.set_buffers(run["buffers"][row])
     return surface

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.provenance import Provenance, open_resume_folder
-from lossmap.artifacts.store import is_made
-from lossmap.artifacts.trajectory import History, save_trajectory
+from lossmap.artifacts.store import is_made, save
+from lossmap.artifacts.trajectory import History, Trajectory
 from lossmap.logs import format_seconds
 from lossmap.network.arithmetic import autocast, use_tf32
 from lossmap.network.checkpoint import Checkpoint
@@ -72,8 +73,7 @@ class Measures:
         train = evaluate_accuracy(network, self.train, self.train_rows, statistics)
         test = evaluate_accuracy(network, self.test, None, statistics)
         norm = float(torch.linalg.vector_norm(network.theta.double()))
-        names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "theta_norm")
-        return dict(zip(names, (*train, *test, norm), strict=True))
+        return dict(zip(SNAPSHOT_CURVES, (*train, *test, norm), strict=True))
 
 
 class Run:
@@ -225,15 +225,15 @@ def train_run(
             return
         train_to_end(run, checkpoint, log)
         count = len(run.measured)
-        save_trajectory(
-            artifact,
+        trajectory = Trajectory(
             checkpoint.rows("thetas", count),
             checkpoint.rows("buffers", count),
             run.history(),
-            (run.network.layout, run.network.buffer_layout),
-            provenance,
+            run.network.layout.to_tensors(),
+            run.network.buffer_layout.to_tensors(),
             run.deviation(),
         )
+        save(artifact, trajectory, provenance)
         checkpoint.discard()
 
 

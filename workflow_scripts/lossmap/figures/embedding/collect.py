@@ -7,7 +7,8 @@ the one word `method`. Row order is the embedding's; an optimum has trajectory -
 
 import numpy as np
 
-from lossmap.artifacts.embedding import load_embedding
+from lossmap.artifacts.embedding import Embedding
+from lossmap.artifacts.store import load
 from lossmap.errors import LossmapError
 from lossmap.figures.sources import Panel, Sources, Spec, check_choice, find_source
 
@@ -32,7 +33,7 @@ def collect_embedding(panel: Spec, spec: Spec, sources: Sources, where: str) -> 
     check_choice(where, "method", panel.get("method"), tuple(METHODS))
     for mark in panel.get("marks", ()):
         check_choice(where, "marks", mark, MARKS)
-    embedding = load_embedding(find_source(panel, "embedding", sources, where))
+    embedding = load(find_source(panel, "embedding", sources, where), Embedding)
     origins = embedding.origins
     found = {name: np.asarray(getattr(origins, name)) for name in _COPIED}
     label, names = _label(found["source"], list(origins.sources), panel.get("labels", {}))

@@ -7,9 +7,10 @@ and, where asked for, `center` and `converged` (3,) as (alpha, beta, loss), `tra
 
 import numpy as np
 
-from lossmap.artifacts.basis import load_coordinates
-from lossmap.artifacts.grid import Grid, load_grid
-from lossmap.artifacts.projection import Projection, load_projection
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.projection import Projection
+from lossmap.artifacts.store import load, load_part
 from lossmap.errors import LossmapError
 from lossmap.figures.sources import Panel, Sources, Spec, check_choice, find_source
 
@@ -25,18 +26,19 @@ def collect_landscape(panel: Spec, spec: Spec, sources: Sources, where: str) -> 
     LossmapError
         The panel asks for something unknown, or for an artifact that is not among the sources.
     """
-    grid = load_grid(find_source(panel, "grid", sources, where))
+    grid = load(find_source(panel, "grid", sources, where), Grid)
     found = {"alphas": grid.alphas, "betas": grid.betas, "loss": grid.loss}
     projection = None
     if "projection" in panel:
-        projection = load_projection(find_source(panel, "projection", sources, where))
+        projection = load(find_source(panel, "projection", sources, where), Projection)
     for mark in panel.get("marks", ()):
         check_choice(where, "marks", mark, MARKS)
         if mark == "center":
             found["center"] = np.array([0.0, 0.0, interpolate_loss(grid, 0.0, 0.0)])
         else:
-            basis = load_coordinates(find_source(panel, "basis", sources, where))
-            found["converged"] = _locate_converged(grid, basis["coordinates"], projection)
+            path = find_source(panel, "basis", sources, where)
+            coordinates = load_part(path, Basis, "coordinates")
+            found["converged"] = _locate_converged(grid, coordinates, projection)
     if panel.get("trajectory", False):
         if projection is None:
             raise LossmapError(f"{where}: 'trajectory' needs 'projection', but none is named")

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from lossmap.artifacts.trajectory import find_snapshot, load_history
+from lossmap.artifacts.store import load_part
+from lossmap.artifacts.trajectory import Trajectory, find_snapshot
 from lossmap.errors import LossmapError
 from lossmap.figures.panel import Cell, Comparison, Family, Kind, Options
 from lossmap.figures.scale import format_loss
@@ -25,7 +26,7 @@ def collect_curve(panel: Spec, spec: Spec, sources: Sources, where: str) -> Pane
         The run is not among the sources, it kept no such epoch, or the window is too long.
     """
     path = find_source(panel, "run", sources, where, stage="trajectory")
-    history = load_history(path)
+    history = load_part(path, Trajectory, "history")
     losses = history.iteration_loss
     epochs = max(int(history.epochs[-1]), 1)
     window = int(panel.get("window", max(1, len(losses) // epochs)))

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from lossmap.artifacts.trajectory import load_history
+from lossmap.artifacts.store import load_part
+from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.figures.hues import ramp
 from lossmap.figures.panel import (
@@ -49,7 +50,7 @@ def collect_norm(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel
         if not series["runs"]:
             raise LossmapError(f"{where}: series '{series['label']}' names no run")
         histories = [
-            load_history(find_artifact(f"trajectory/{run}", sources, where))
+            load_part(find_artifact(f"trajectory/{run}", sources, where), Trajectory, "history")
             for run in series["runs"]
         ]
         epochs = histories[0].epochs
