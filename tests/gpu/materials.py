@@ -11,15 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lossmap.artifacts.basis import load_basis, save_basis
+from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.dataset import Dataset, load_dataset, save_dataset
-from lossmap.artifacts.distance import save_distance
-from lossmap.artifacts.grid import save_grid
-from lossmap.artifacts.projection import save_projection
+from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import trace_provenance
-from lossmap.artifacts.trajectory import find_snapshot, load_layouts, open_trajectory
+from lossmap.artifacts.store import load, save, stream, trace_provenance
+from lossmap.artifacts.trajectory import Trajectory, find_snapshot, load_layouts
 from lossmap.clouds import measure_cloud
 from lossmap.geometry.plane import fit_basis
 from lossmap.network.arithmetic import fix_arithmetic
@@ -119,14 +116,14 @@ class Results:
 
     def dataset(self, images: Dataset, name: str = "images") -> Path:
         """Write the images."""
-        save_dataset(self.path("dataset", name), images, Provenance("{}", CODE, {}))
+        save(self.path("dataset", name), images, Provenance("{}", CODE, {}))
         return self.path("dataset", name)
 
     def run(self, name: str, spec: dict, images: Path) -> Path:
         """Train a run, or finish it."""
         made = _provenance(spec, images)
         path = self.path("trajectory", name)
-        train_run(load_dataset(images), spec, self.device, path, made, log)
+        train_run(load(images, Dataset), spec, self.device, path, made, log)
         return path
 
     def jumps(self, minimum: str, spec: dict, images: Path) -> Path:
@@ -134,35 +131,35 @@ class Results:
         path = self.path("jumps", f"{minimum}-d{spec['direction']}")
         run = self.path("trajectory", minimum)
         made = {path: _provenance(spec, images, run)}
-        jump_and_retrain(load_dataset(images), load_minimum(run), made, self.device, log)
+        jump_and_retrain(load(images, Dataset), load_minimum(run), made, self.device, log)
         return path
 
     def basis(self, name: str, spec: dict, run: Path) -> Path:
         """Fit or draw the planes of a run."""
         path = self.path("basis", name)
-        with open_trajectory(run) as file:
+        with stream(run, Trajectory) as file:
             epochs = file["epochs"][()]
             row = find_snapshot(epochs, spec["center_epoch"], run)
             basis = fit_basis(file["thetas"], epochs, row, load_layouts(run)[0], spec)
-        save_basis(path, basis, _provenance(spec, run))
+        save(path, basis, _provenance(spec, run))
         return path
 
     def grid(self, name: str, spec: dict, run: Path, basis: Path, images: Path) -> Path:
         """Evaluate a landscape."""
-        path, planes = self.path("grid", name), load_basis(basis)
-        surface = open_surface(run, load_dataset(images), planes, spec, self.device)
+        path, planes = self.path("grid", name), load(basis, Basis)
+        surface = open_surface(run, load(images, Dataset), planes, spec, self.device)
         size = spec["resolution"], spec["extent"]
         grid = evaluate_grid(surface, planes, *size, log, spec.get("bf16"))
-        save_grid(path, grid, _provenance(spec, images, run, basis))
+        save(path, grid, _provenance(spec, images, run, basis))
         return path
 
     def projection(self, name: str, spec: dict, run: Path, basis: Path, images: Path) -> Path:
         """Measure the Fitting Error of a run in its planes."""
-        path, planes = self.path("projection", name), load_basis(basis)
-        surface = open_surface(run, load_dataset(images), planes, spec, self.device)
-        with open_trajectory(run) as file:
+        path, planes = self.path("projection", name), load(basis, Basis)
+        surface = open_surface(run, load(images, Dataset), planes, spec, self.device)
+        with stream(run, Trajectory) as file:
             found = project_trajectory(surface, planes, file["thetas"], file["buffers"], log)
-        save_projection(path, found, _provenance(spec, images, run, basis))
+        save(path, found, _provenance(spec, images, run, basis))
         return path
 
     def distance(self, name: str, minimum: str, jumps: list[Path]) -> Path:
@@ -170,7 +167,7 @@ class Results:
         path, run = self.path("distance", name), self.path("trajectory", minimum)
         spec = {"kind": "jumps", "minimum": minimum, "jumps": [jump.stem for jump in jumps]}
         sources = {f"{found.parent.name}/{found.stem}": found for found in (run, *jumps)}
-        save_distance(path, measure_cloud(spec, sources), _provenance(spec, run, *jumps))
+        save(path, measure_cloud(spec, sources), _provenance(spec, run, *jumps))
         return path
 
 

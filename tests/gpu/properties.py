@@ -23,8 +23,8 @@ from materials import Results, describe_evaluation, describe_retraining, describ
 from materials import draw_dataset as draw
 from timebox import run_child
 
-from lossmap.artifacts.dataset import load_dataset
-from lossmap.artifacts.store import digest_of
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.store import digest_of, load
 from lossmap.devices import lease_device
 from lossmap.errors import LossmapError
 from lossmap.network import training
@@ -167,7 +167,7 @@ def check_losses_against_cpu(case: Case) -> dict:
         spec = case.training(epochs=1)
         if not case.tiny:  # rounding grows tenfold in a few updates at 0.1, on two CPUs as well
             spec |= {"batch_size": 500, "optimizer": spec["optimizer"] | {"lr": 0.01}}
-        run = training.Run(load_dataset(images), spec, device)
+        run = training.Run(load(images, Dataset), spec, device)
         run.advance()
         losses.append(run.iteration_loss)
     difference = float(np.abs(losses[1] - losses[0]).max())

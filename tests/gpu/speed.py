@@ -28,8 +28,9 @@ from mps import served_by_mps
 from timebox import run_child
 from torch.profiler import ProfilerActivity, profile
 
-from lossmap.artifacts.basis import load_basis
-from lossmap.artifacts.dataset import Dataset, load_dataset
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.store import load
 from lossmap.network import capture
 from lossmap.network.arithmetic import fix_arithmetic
 from lossmap.network.surface import evaluate_grid, open_surface
@@ -142,9 +143,9 @@ def measure_landscape(
     """Return seconds per point of a landscape, without the first few points."""
     results, run, basis, images = _prepare_landscape(sizes, folder, network)
     batch = 20 if sizes.tiny else 250
-    spec, planes = describe_evaluation(sizes.evaluated, batch, precision), load_basis(basis)
+    spec, planes = describe_evaluation(sizes.evaluated, batch, precision), load(basis, Basis)
     with _way(eager):
-        surface = open_surface(run, load_dataset(images), planes, spec, results.device)
+        surface = open_surface(run, load(images, Dataset), planes, spec, results.device)
         evaluate_grid(surface, planes, 3, 1.0, log)
         started = time.perf_counter()
         evaluate_grid(surface, planes, 3, 1.0, log)
