@@ -1,4 +1,4 @@
-"""`make gpu-evidence`: the star and the ring at nearly the paper's size, within a budget of seconds.
+"""`make gpu-evidence`: the star and the ring at nearly the paper's size, within a budget.
 
 Goes on where an earlier call with the same --state stopped. Writes evidence.json, evidence.md and
 the distance artifacts, in files below 16 MB, into the folder of --out. Needs PyTorch, NumPy, h5py
@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from check import describe_card
+from star_rows import tabulate_star
 from timebox import Part, Records, run_parts, supervise, write_text
 
-PARTS = ("card", "star minima", "star retraining", "ding2023")
+PARTS = ("card", "star minima", "star retraining", "ding2023", "ding2023 fitting error")
 MINIMA_SHARE, STAR_SHARE = 0.35, 0.75
 """Shares of the budget: the minima are trained in the first, retraining ends at the second."""
 MOST_BYTES = 15_000_000
@@ -55,6 +56,7 @@ def _bind_calls(given: argparse.Namespace) -> dict[str, Callable[[], dict]]:
         "star minima": partial(star.train_minima, MINIMA_SHARE * given.budget),
         "star retraining": partial(star.retrain, star_end, given.directions),
         "ding2023": partial(ding.make, given.end),
+        "ding2023 fitting error": ding.measure_fitting_errors,
     }
 
 
@@ -81,8 +83,6 @@ def _describe_images(results, images: Path) -> dict:
 
 def write_report(records: Records, started: float, given: argparse.Namespace) -> None:
     """Write evidence.json and evidence.md from what is known so far."""
-    from star import tabulate_star
-
     known = records.read()
     found = {name: line["found"] for name, line in known.items() if "found" in line}
     reasons = {name: line["reason"] for name, line in known.items() if "reason" in line}
@@ -111,6 +111,8 @@ def render(result: dict) -> str:
         lines += [_minimum_row(name, minima[name]) for name in ("good", "bad")]
     lines += _star_lines(result["star"])
     lines += _ding_lines(result["ding2023"]) if "ding2023" in result else []
+    errors = result.get("ding2023 fitting error")
+    lines += _fitting_lines(errors) if errors else []
     lines += ["", *(f"- {name}: {reason}" for name, reason in result["reasons"].items())]
     return "\n".join(lines) + "\n"
 
@@ -151,10 +153,13 @@ def _ding_lines(ding: dict) -> list[str]:
             cells = [f"{number:.4f}" for number in numbers]
         row = [str(center["epoch"]), shares, f"{center['pca'][0]['share']:.3g}", *cells]
         lines += [f"| {' | '.join(row)} |"]
-    errors = ding["fitting_error"]
+    return lines
+
+
+def _fitting_lines(errors: dict) -> list[str]:
     fn = " ".join(f"{error:.4g}" for error in errors["fn"])
     ratio = f"Fitting Error: FN {fn}, PCA {errors['pca'][0]:.4g}, ratio {errors['ratio']:.4g}."
-    return [*lines, "", ratio]
+    return ["", ratio]
 
 
 def pack_distances(state: Path, out: Path) -> None:

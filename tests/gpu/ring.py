@@ -42,7 +42,7 @@ class Ding:
         return with_precision(spec, self.precision)
 
     def make(self, end: float) -> dict:
-        """Train, look, and return all numbers; epochs as half of the time to `end` holds."""
+        """Train, look, and return what is seen; epochs as half of the time to `end` holds."""
         run = self.results.path("trajectory", "ding")
         if not run.exists():
             fitting = int((end - time.time()) / 2 / self._measure_epoch())
@@ -55,7 +55,7 @@ class Ding:
         found |= {"epochs": epochs, "precision": self.precision, "centers": []}
         for moment in MOMENTS:
             found["centers"].append(self._look(run, round(moment * epochs)))
-        return found | {"fitting_error": self._measure_fitting_errors(run, epochs)}
+        return found
 
     def _measure_epoch(self) -> float:
         run = Run(load(self.images, Dataset), self.training(100), self.results.device)
@@ -87,8 +87,11 @@ class Ding:
                 found["direction"] = measure_way_down(surface, basis)
         return found
 
-    def _measure_fitting_errors(self, run: Path, epochs: int) -> dict:
+    def measure_fitting_errors(self) -> dict:
         """Return the Fitting Error of both planes around the last epoch, and their ratio."""
+        run = self.results.path("trajectory", "ding")
+        with h5py.File(run) as file:
+            epochs = int(file["epochs"][-1])
         spec, found = describe_evaluation(self.evaluated, self.evaluation_batch), {}
         for name in ("fn", "pca"):
             basis = self.results.path("basis", f"ding-{name}-{epochs}")
