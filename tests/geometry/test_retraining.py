@@ -6,11 +6,13 @@ from lossmap.artifacts.distance import Origins
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.retraining import (
+    bootstrap_difference,
     measure_detours,
     measure_embedded_retraining,
     measure_final_spread,
     measure_net_cosines,
     measure_retraining,
+    measure_return,
 )
 
 OPTIMUM = np.array([10.0, 20.0, 30.0])
@@ -138,3 +140,34 @@ def test_final_spread_of_groups():
 def test_group_of_strangers_or_of_one_is_named(members):
     with pytest.raises(LossmapError, match="group 'SGD': expected two or more of a, b, c"):
         measure_final_spread(RUNS, {"SGD": members})
+
+
+def test_return_along_and_across_the_jump():
+    straight, circle = (
+        around([4, 0, 0], [2, 0, 0], [0, 0, 0]),
+        around([2, 0, 0], [1, 3, 0], [0, 0, -2]),
+    )
+    found = measure_return(make_cloud([straight, circle], OPTIMUM))
+
+    np.testing.assert_allclose(found.along, [[1, 0.5, 0], [1, 0.5, 0]], atol=1e-9)
+    np.testing.assert_allclose(found.across, [[0, 0, 0], [0, 1.5, 1]], atol=1e-6)
+    assert found.direction.tolist() == [40, 41]
+    assert found.step_size.tolist() == [0.25, 0.5]
+
+
+def test_return_needs_a_jump_and_equal_numbers_of_epochs():
+    with pytest.raises(LossmapError, match="no length"):
+        measure_return(make_cloud([around([0, 0, 0], [1, 0, 0])], OPTIMUM))
+    with pytest.raises(LossmapError, match="number of epochs"):
+        measure_return(make_cloud([STRAIGHT, OUTWARD], OPTIMUM))
+
+
+def test_difference_is_bootstrapped_by_direction():
+    good, bad = {0: 0.5, 1: 0.7}, {0: 0.9, 1: 0.8}
+    assert bootstrap_difference(good, bad) == pytest.approx((-0.25, -0.4, -0.1))
+    assert bootstrap_difference(good, good) == (0, 0, 0)
+    value, low, high = bootstrap_difference({3: 0.5}, {3: 0.25})
+    assert value == 0.25
+    assert np.isnan([low, high]).all()
+    with pytest.raises(LossmapError, match="same directions"):
+        bootstrap_difference(good, {0: 1.0, 2: 1.0})

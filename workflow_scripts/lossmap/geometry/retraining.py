@@ -4,7 +4,7 @@ Everything follows from a cloud, without the weights: in the full space from its
 embedding from its points.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,58 @@ def measure_retraining(cloud: Cloud) -> Retraining:
     LossmapError
         The cloud has no optimum, or a trajectory has no epoch or no length.
     """
+    paths, products = _products_around_optimum(cloud)
+    return _summarize(products, paths, cloud.origins)
+
+
+@dataclass(frozen=True)
+class Return:
+    """How far retraining has come back along its jump, and how far it has strayed from it.
+
+    With r_e = θ_e − θo for the point after epoch e, r_0 the jump:
+
+    Attributes
+    ----------
+    direction : int64 (jumps,), seed of the jump's direction
+    step_size : float64 (jumps,)
+    along : float64 (jumps, epochs + 1), ⟨r_e, r_0⟩ / ‖r_0‖²; 1 = as far out as the jump, 0 = back
+    across : float64 (jumps, epochs + 1), ‖r_e − along · r_0‖ / ‖r_0‖
+    """
+
+    direction: np.ndarray
+    step_size: np.ndarray
+    along: np.ndarray
+    across: np.ndarray
+
+
+def measure_return(cloud: Cloud) -> Return:
+    """Return how retraining moves along and across its jump, in the full space.
+
+    Raises
+    ------
+    LossmapError
+        The cloud has no optimum, jumps differ in their number of epochs, or one has no length.
+    """
+    paths, products = _products_around_optimum(cloud)
+    if len({len(rows) for rows in paths}) != 1:
+        raise LossmapError("the jumps of a cloud differ in their number of epochs")
+    along, across = [], []
+    for product in products:
+        length = product[0, 0]
+        if length == 0.0:
+            raise LossmapError("a jump has no length: it starts at the optimum")
+        along.append(product[0] / length)
+        rest = np.diagonal(product) / length - along[-1] ** 2
+        across.append(np.sqrt(np.maximum(rest, 0.0)))
+    starts = [rows[0] for rows in paths]
+    origins = cloud.origins
+    return Return(
+        origins.direction[starts], origins.step_size[starts], np.array(along), np.array(across)
+    )
+
+
+def _products_around_optimum(cloud: Cloud) -> tuple[list[np.ndarray], Iterator[np.ndarray]]:
+    """Return the rows of each trajectory and the inner products of its displacements r_e."""
     optima = np.flatnonzero(cloud.origins.is_optimum)
     if len(optima) != 1:
         raise LossmapError(
@@ -60,7 +112,40 @@ def measure_retraining(cloud: Cloud) -> Retraining:
         (squares[rows, None] + squares[rows] - cloud.euclidean[np.ix_(rows, rows)] ** 2) / 2
         for rows in paths
     )
-    return _summarize(products, paths, cloud.origins)
+    return paths, products
+
+
+def bootstrap_difference(
+    first: Mapping[int, float], second: Mapping[int, float], draws: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return mean(first) − mean(second) and its 95 % interval over directions drawn with repeats.
+
+    Jumps of one direction are no independent cases: each direction counts with one number. Both
+    groups are drawn alike, for they have the same directions.
+
+    Parameters
+    ----------
+    first, second : value by direction, of the same directions
+
+    Returns
+    -------
+    difference, low, high : low and high are NaN where there is one direction only
+
+    Raises
+    ------
+    LossmapError
+        The groups have different directions, or none.
+    """
+    if not first or first.keys() != second.keys():
+        raise LossmapError(
+            f"expected the same directions in both groups; got {sorted(first)}, {sorted(second)}"
+        )
+    differences = np.array([first[key] - second[key] for key in sorted(first)])
+    if len(differences) == 1:
+        return float(differences[0]), float("nan"), float("nan")
+    rows = np.random.default_rng(seed).integers(0, len(differences), (draws, len(differences)))
+    low, high = np.percentile(differences[rows].mean(axis=1), [2.5, 97.5])
+    return float(differences.mean()), float(low), float(high)
 
 
 def measure_embedded_retraining(points: np.ndarray, origins: Origins) -> Retraining:
