@@ -222,6 +222,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/gpu/check"))
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--tiny", action="store_true", help="sizes for a CPU")
+    parser.add_argument("--only", nargs="*", default=[""], help="how the names of parts begin")
     parser.add_argument("--parts", help=argparse.SUPPRESS)
     parser.add_argument("--end", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
@@ -239,7 +240,8 @@ def main() -> None:
     command += ["--work", work, *(["--tiny"] if given.tiny else [])]
     report = partial(write_report, records, given.out, started, given)
     try:
-        supervise([*map(str, command)], plan_parts(), records, started + given.budget, report)
+        parts = {n: p for n, p in plan_parts().items() if n.startswith(("card", *given.only))}
+        supervise([*map(str, command)], parts, records, started + given.budget, report)
     finally:
         _clean_up(work)
     print((given.out / "check.md").read_text())
