@@ -29,10 +29,10 @@ from lossmap.artifacts.declare import (
     to_datasets,
     walk,
 )
-from lossmap.artifacts.files import reason, sync, writing
+from lossmap.artifacts.files import sync, writing
 from lossmap.artifacts.provenance import Provenance, announce, check_latest, withdraw
 from lossmap.artifacts.seal import SEAL_BYTES, is_sealed, read_mark, seal, seal_holds
-from lossmap.errors import LossmapError
+from lossmap.errors import LossmapError, reason
 
 LIBRARIES = (
     "h5py",

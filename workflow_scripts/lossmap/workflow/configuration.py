@@ -13,7 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from lossmap.errors import LossmapError
+from lossmap.errors import LossmapError, reason
 
 REGISTRIES = ("defaults.yaml", "ding2023.yaml", "horoi2021.yaml")
 RULES = (
@@ -75,8 +75,7 @@ def _read_yaml(path: Path) -> dict:
     except OSError as error:
         raise LossmapError(f"{path}: cannot be read ({error.strerror}); restore it") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, no such date
-        where = " ".join(str(error).split())
-        raise LossmapError(f"{path}: not valid YAML: {where}; correct the file") from error
+        raise LossmapError(f"{path}: not valid YAML: {reason(error)}; correct the file") from error
     if found is None:
         return {}
     if not isinstance(found, dict):
