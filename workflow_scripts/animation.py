@@ -6,7 +6,7 @@ from lossmap import logs
 from lossmap.artifacts.figure import Animation, save_panels
 from lossmap.artifacts.store import begin_job, name_of
 from lossmap.figures.animation import write_animation
-from lossmap.figures.panels import collect_panels
+from lossmap.figures.collect import collect_panels
 
 logs.start(snakemake.log[0])
 provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)

@@ -9,4 +9,4 @@ logs.start(snakemake.log[0])
 provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 
 cloud = load(snakemake.input[0], Cloud)
-save_embeddings(cloud, provenance.parameters(), snakemake.output, provenance)
+save_embeddings(cloud, provenance.split(snakemake.output))

@@ -3,8 +3,8 @@
 from lossmap import logs
 from lossmap.artifacts.figure import Figure, save_panels
 from lossmap.artifacts.store import begin_job, name_of
+from lossmap.figures.collect import collect_panels
 from lossmap.figures.compose import draw_figure
-from lossmap.figures.panels import collect_panels
 from lossmap.figures.style import save_figure
 
 logs.start(snakemake.log[0])

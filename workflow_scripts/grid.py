@@ -14,7 +14,7 @@ spec = provenance.parameters()
 basis = load(snakemake.input.basis, Basis)
 
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
-    fix_arithmetic(snakemake.threads, device)
+    fix_arithmetic(snakemake.threads, device, snakemake.resources.cuda_graphs)
     images = load(snakemake.input.dataset, Dataset)
     surface = open_surface(snakemake.input.trajectory, images, basis, spec, device)
     grid = evaluate_grid(surface, basis, spec["resolution"], spec["extent"], log, spec.get("bf16"))

@@ -12,6 +12,6 @@ provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 images = load(snakemake.input.dataset, Dataset)
 
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
-    fix_arithmetic(snakemake.threads, device)
+    fix_arithmetic(snakemake.threads, device, snakemake.resources.cuda_graphs)
     log.info("on %s, %d threads", device, snakemake.threads)
     train_run(images, provenance.parameters(), device, snakemake.output[0], provenance, log)

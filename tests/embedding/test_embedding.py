@@ -335,7 +335,7 @@ def test_all_techniques_of_a_cloud_are_saved_each_with_its_own_spec(tmp_path, ju
     techniques = {f"good-{name}": SPECS[name] for name in ("pca", "phate")}
     paths = [tmp_path / f"{name}.h5" for name in reversed(techniques)]
     provenance = Provenance(canonical_json(techniques), "c0de", {"distance/good": "abc"})
-    save_embeddings(jumps, techniques, paths, provenance)
+    save_embeddings(jumps, provenance.split(paths))
 
     for path in paths:
         kept = read_provenance(path)
@@ -353,8 +353,9 @@ def test_all_techniques_of_a_cloud_are_saved_each_with_its_own_spec(tmp_path, ju
 
 def test_error_names_the_embedding(tmp_path, jumps):
     techniques = {"good-phate": SPECS["phate"] | {"knn": 999}}
+    made = Provenance(canonical_json(techniques), "", {}).split([tmp_path / "good-phate.h5"])
     with pytest.raises(LossmapError, match=r"good-phate\.h5: method 'phate': knn is 999"):
-        save_embeddings(jumps, techniques, [tmp_path / "good-phate.h5"], Provenance("", "", {}))
+        save_embeddings(jumps, made)
 
 
 SCRIPT = """

@@ -12,8 +12,9 @@ from lossmap.artifacts.figure import Figure, load_panels, save_panels
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import save
 from lossmap.errors import LossmapError
+from lossmap.figures.collect import collect_panels
 from lossmap.figures.compose import draw_figure
-from lossmap.figures.embedding import draw_order, segments_of
+from lossmap.figures.embedding.points import draw_order, segments_of
 from lossmap.figures.hues import (
     HUES,
     LIGHTEST,
@@ -24,7 +25,6 @@ from lossmap.figures.hues import (
     to_oklab,
     visible_map,
 )
-from lossmap.figures.panels import collect_panels
 from lossmap.figures.style import GOLD
 
 PROVENANCE = Provenance("{}", "code", {})

@@ -8,8 +8,8 @@ from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import save
 from lossmap.artifacts.trajectory import History, Trajectory
 from lossmap.errors import LossmapError
+from lossmap.figures.collect import collect_panels
 from lossmap.figures.compose import draw_figure
-from lossmap.figures.panels import collect_panels
 
 EPOCHS = np.arange(4)
 

@@ -369,3 +369,19 @@ def test_few_channels_are_normalized_alike_in_both_precisions(precision):
     found = normalize_few_channels(norm, images.to(dtype)).double()
     expected = norm(images.to(dtype).float()).double()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bn_statistics", STATISTICS)
+def test_too_little_memory_is_one_line_with_the_remedy(
+    make_surface, make_basis, monkeypatch, bn_statistics
+):
+    basis = make_basis()
+    surface = make_surface(basis, bn_statistics)
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    surface.network.module.register_forward_pre_hook(full)
+    surface.measured.register_forward_pre_hook(full)
+    with pytest.raises(LossmapError, match=r"^evaluation: out of memory .*lower evaluation.batch$"):
+        surface.evaluate(torch.from_numpy(basis.center))

@@ -17,7 +17,8 @@ from lossmap.artifacts.trajectory import Trajectory, load_layouts
 from lossmap.errors import LossmapError
 from lossmap.network.factory import build_network
 from lossmap.network.images import draw_epoch, move_images, take_batch
-from lossmap.network.training import Run, evaluate_accuracy, learning_rate, train_epoch, train_run
+from lossmap.network.trainer import learning_rate
+from lossmap.network.training import Run, evaluate_accuracy, train_run
 
 
 def plain_network(spec) -> nn.Module:
@@ -68,7 +69,7 @@ def test_epochs_equal_a_plain_loop(dataset, spec):
     for epoch, lr in enumerate((0.1, 0.05)):
         optimizer.param_groups[0]["lr"] = lr
         expected = train_plainly(plain, optimizer, run.images, spec, epoch)
-        found = train_epoch(run.network, run.images, run.optimizer, spec, epoch)
+        found = run.trainer.train(spec, epoch)
         assert found.dtype == np.float64
         np.testing.assert_allclose(found, expected, rtol=1e-4)
     torch.testing.assert_close(run.network.theta, parameters_of(plain), rtol=1e-3, atol=1e-4)

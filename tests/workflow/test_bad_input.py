@@ -28,8 +28,7 @@ from lossmap.artifacts.store import digest_of, load, write_attributes
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.workflow.configuration import load_configuration
-from lossmap.workflow.recipes import Recipes
-from lossmap.workflow.specs import sources
+from lossmap.workflow.expected import Expected
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN, FN, PCA = "c10-resnet20", "c10-resnet20-fn-start", "c10-resnet20-pca-last"
@@ -111,11 +110,11 @@ FOREIGN_KEYS = {  # what a panel of each family has no use for
     "curve": (CURVE, {"color": "epoch", "series": SERIES, "marks": ["jumps"], "hue": "ascending"}),
     "surface": (SURFACE, {"color": "epoch", "hue": "ascending", "series": SERIES}),
     "contour": (SURFACE | {"draw": "contour"}, {"embedding": "c10-good-pca", "color": "loss"}),
-    "embedding": (EMBEDDED, {"grid": PCA, "run": RUN, "moments": ["last"], "series": SERIES}),
+    "embedding": (EMBEDDED, {"grid": PCA, "run": RUN, "epochs": ["last"], "series": SERIES}),
     "norm": (
         NORM,
         {"color": "epoch", "hue": "descending", "embedding": "c10-good-pca", "share": "a"}
-        | {"marks": ["starts"], "run": RUN, "grid": PCA, "moments": ["last"]},
+        | {"marks": ["starts"], "run": RUN, "grid": PCA, "epochs": ["last"]},
     ),
 }
 NULLS = {  # YAML's null, given or left over behind a colon: what is emptied, what is expected
@@ -128,7 +127,7 @@ NULLS = {  # YAML's null, given or left over behind a colon: what is emptied, wh
     "techniques.pca": "keys and values",
     "techniques.phate-cosine.knn": "integer",
     "jumps": "keys and values",
-    "jumps.steps": "a list",
+    "jumps.step_sizes": "a list",
     "jumps.lr": "number",
     "animations": "keys and values",
     "claims.horoi2021.horoi-star": "keys and values",
@@ -166,7 +165,11 @@ CONFIGURATIONS = {
     },
     "run of a minimum": (minimum(run="c10-wresnet-god"), "minima.mine.run", "c10-wresnet-good'?"),
     "minimum without a run": (minimum(epochs=3), "minima.mine", "'run' is missing; add it"),
-    "key of a minimum": (minimum(run=RUN, step=[1]), "minima.mine.step", "did you mean 'steps'?"),
+    "key of a minimum": (
+        minimum(run=RUN, step_size=[1]),
+        "mine.step_size",
+        "did you mean 'step_sizes'?",
+    ),
     "directions of a minimum": (
         {"minima": {"c10-good": {"directions": [2, 2]}}},
         "minima.c10-good.directions",
@@ -252,7 +255,11 @@ CONFIGURATIONS = {
     "time of 0": (technique("phate-cosine", t=0), "techniques.phate-cosine.t", "0"),
     "unknown solver": (technique("phate-cosine", mds_solver="a"), "mds_solver is 'a'", "smacof"),
     "unknown method": (technique("pca", method="pac"), "pca.method is 'pac'", "allowed: phate"),
-    "unknown metric": (technique("pca", metric="l1"), "pca.metric is 'l1'", "cosine, euclidean"),
+    "unknown metric": (
+        technique("umap-cosine", metric="l1"),
+        "metric is 'l1'",
+        "cosine, euclidean",
+    ),
     "unknown space": (
         technique("phate-raw-knn5", cosine_space="a"),
         "cosine_space is 'a'",
@@ -312,8 +319,8 @@ CONFIGURATIONS = {
     ),
     "grid of an animation": (
         animation(grid=PCA),
-        "animations.mine_animation.panels.0.grid is an unknown key",
-        "allowed: draw, embedding",
+        "animations.mine_animation.panels.0.grid means nothing with draw 'embedding'",
+        "remove it",
     ),
     "animation of nothing": (
         {"animations": {"mine_animation": {"columns": 1, "panels": []}}},
@@ -343,6 +350,37 @@ CONFIGURATIONS = {
         "'jumps'",
         "choose another word",
     ),
+    "curve of an animation": (
+        {"animations": {"mine_animation": {"columns": 1, "panels": [CURVE]}}},
+        "animations.mine_animation.panels.0.draw is 'curve'",
+        "allowed: embedding",
+    ),
+    **{
+        f"unknown {key}": (
+            {"style": {key: "viridiss"}},
+            f"style.{key} names 'viridiss'",
+            "matplotlib's colormaps (did you mean 'viridis'?)",
+        )
+        for key in ("colormap", "trajectory_colormap", "epoch_colormap")
+    },
+    "unknown colormap of a figure": (
+        {"figures": {"ding2023_fig2": {"options": {"colormap": "Viridis"}}}},
+        "figures.ding2023_fig2.options.colormap names 'Viridis'",
+        "did you mean 'viridis'?",
+    ),
+    "unknown scale of a curve": (
+        panel(**CURVE, y_scale="sqrt"),
+        "y_scale is 'sqrt'",
+        "linear, log",
+    ),
+    "empty window of a curve": (panel(**CURVE, window=0), f"{PANEL}.window is 0", "at least 1"),
+    "elevation of a contour map": (
+        panel(draw="contour", grid=PCA, elevation=20),
+        f"{PANEL}.elevation means nothing with draw 'contour'",
+        "remove it",
+    ),
+    "camera below the floor": (panel(**SURFACE, elevation=-91), "elevation is -91", "at least -90"),
+    "unknown heights": ({"style": {"heights": "drawn"}}, "heights is 'drawn'", "true, projected"),
     "lines that are no boolean": ({"style": {"lines": "no"}}, "style.lines is 'no'", "boolean"),
     "points without a size": ({"style": {"point_size": 0}}, "point_size is 0", "more than 0"),
     "negative random labels": (
@@ -365,12 +403,20 @@ CONFIGURATIONS = {
     "jitter of five numbers": (augmentation(color_jitter=[0.1] * 5), "color_jitter", "4"),
     "jitter of one number": (augmentation(color_jitter=0.4), "color_jitter is 0.4", "a list"),
     "jitter above 1": (augmentation(color_jitter=[2, 0, 0, 0]), "jitter.0 is 2", "at most 1"),
-    "no steps": ({"jumps": {"steps": []}}, "jumps.steps", "at least 1"),
-    "negative step": ({"jumps": {"steps": [1, -0.5]}}, "jumps.steps.1 is -0.5", "more than 0"),
-    "step of 0": ({"jumps": {"steps": [0]}}, "jumps.steps.0 is 0", "more than 0"),
-    "a step twice": ({"jumps": {"steps": [1, 0.5, 1.0]}}, "jumps.steps", "different"),
-    "step that is no list": ({"jumps": {"steps": 0.5}}, "jumps.steps is 0.5", "a list"),
-    "step that is text": ({"jumps": {"steps": ["1e-3"]}}, "steps.0 is '1e-3'", "write 1.0e-3"),
+    "no steps": ({"jumps": {"step_sizes": []}}, "jumps.step_sizes", "at least 1"),
+    "negative step": (
+        {"jumps": {"step_sizes": [1, -0.5]}},
+        "jumps.step_sizes.1 is -0.5",
+        "more than 0",
+    ),
+    "step of 0": ({"jumps": {"step_sizes": [0]}}, "jumps.step_sizes.0 is 0", "more than 0"),
+    "a step twice": ({"jumps": {"step_sizes": [1, 0.5, 1.0]}}, "jumps.step_sizes", "different"),
+    "step that is no list": ({"jumps": {"step_sizes": 0.5}}, "jumps.step_sizes is 0.5", "a list"),
+    "step that is text": (
+        {"jumps": {"step_sizes": ["1e-3"]}},
+        "step_sizes.0 is '1e-3'",
+        "write 1.0e-3",
+    ),
     "no directions": ({"jumps": {"directions": []}}, "jumps.directions", "at least 1"),
     "a direction twice": ({"jumps": {"directions": [1, 0, 1]}}, "jumps.directions", "different"),
     "number of directions": ({"jumps": {"directions": 5}}, "jumps.directions is 5", "a list"),
@@ -380,7 +426,7 @@ CONFIGURATIONS = {
     "retraining at no rate": ({"jumps": {"lr": 0}}, "jumps.lr is 0", "more than 0"),
     "momentum 1 of retraining": ({"jumps": {"momentum": 1}}, "momentum is 1", "less than 1"),
     "what a jump ignores": ({"jumps": {"ignore": "bn"}}, "jumps.ignore is 'bn'", "bias_bn, none"),
-    "key of jumps": ({"jumps": {"step_sizes": [1]}}, "jumps.step_sizes", "did you mean 'steps'?"),
+    "key of jumps": ({"jumps": {"steps": [1]}}, "jumps.steps", "did you mean 'step_sizes'?"),
     "more measured in a recipe": (
         {"recipes": {"horoi2021": {"metrics": {"images": 50}}}},
         "metrics.images is 50",
@@ -418,8 +464,8 @@ CONFIGURATIONS = {
     ),
     "two clouds of a claim on one": (
         claim("horoi-sgd-direction", clouds=["adam", "optimizers"]),
-        "claims.horoi2021.horoi-sgd-direction.clouds",
-        "at most 1",
+        "claims.horoi2021.horoi-sgd-direction.clouds is ['adam', 'optimizers']",
+        "exactly 1 entry",
     ),
     "unknown key": ({"gird": {}}, "gird", "did you mean 'grid'?"),
     "unknown nested key": ({"grid": {"resolutions": 5}}, "grid.resolutions", "'resolution'?"),
@@ -514,9 +560,17 @@ CONFIGURATIONS = {
         "claims.ding2023.ding-pca-descent.tables",
         "allowed: grids",
     ),
-    "unknown moment": (basis(PCA, center="end"), f"bases.{PCA}.center names 'end'", "last"),
-    "unknown moment of a curve": (panel(**CURVE, moments=["end"]), "0.moments", "defined: early"),
-    "moment beyond the run": ({"moments": {"late": 1.5}}, "moments.late is 1.5", "at most 1"),
+    "unknown name of an epoch": (
+        basis(PCA, center="end"),
+        f"bases.{PCA}.center names 'end'",
+        "last",
+    ),
+    "unknown epoch of a curve": (panel(**CURVE, epochs=["end"]), "0.epochs", "defined: early"),
+    "name beyond the run": (
+        {"epoch_names": {"late": 1.5}},
+        "epoch_names.late is 1.5",
+        "at most 1",
+    ),
     "epoch beyond the run": (basis(PCA, center=400), "center is epoch 400", "from 0 to 4"),
     "epoch without a snapshot": (
         recipe(snapshot_every=2) | basis(PCA, center=1),
@@ -593,9 +647,9 @@ CONFIGURATIONS = {
     "panel without a grid": (panel(draw="surface"), "panels.0", "'grid' is missing; add it"),
     "curve without a run": (panel(draw="curve"), "panels.0", "'run' is missing; add it"),
     "curve of a grid": (panel(**CURVE, grid=PCA), "panels.0.grid", "remove it"),
-    "moments on a surface": (
-        panel(draw="surface", grid=PCA, moments=["last"]),
-        "panels.0.moments",
+    "epochs on a surface": (
+        panel(draw="surface", grid=PCA, epochs=["last"]),
+        "panels.0.epochs",
         "remove it",
     ),
     "trajectory without a projection": (
@@ -620,8 +674,8 @@ CONFIGURATIONS = {
     ),
     "unknown mark": (panel(draw="surface", grid=PCA, marks=["end"]), "marks.0", "converged"),
     "unknown option": (
-        {"figures": {"ding2023_fig2": {"options": {"colormap": "magma"}}}},
-        "ding2023_fig2.options.colormap",
+        {"figures": {"ding2023_fig2": {"options": {"color_map": "magma"}}}},
+        "ding2023_fig2.options.color_map",
         "did you mean 'colormap'?",
     ),
     "resolution of print too low": ({"style": {"dpi": 5}}, "style.dpi is 5", "at least 30"),
@@ -646,6 +700,16 @@ CONFIGURATIONS = {
     "digits without classes": (dataset(source="digits"), "datasets.mine", "'classes' is missing"),
     "unknown source": (dataset(source="imagenet"), "'imagenet'", "digits, cifar10"),
     "no source": (dataset(title="mine"), "datasets.mine", "'source' is missing"),
+    "file of digits": (
+        dataset(source="digits", classes=10, file="x.h5"),
+        "datasets.mine.file means nothing with source 'digits'",
+        "remove it",
+    ),
+    "classes of CIFAR": (
+        dataset(source="cifar10", classes=10),
+        "datasets.mine.classes means nothing with source 'cifar10'",
+        "remove it",
+    ),
     "image file not named": (dataset(source="hdf5"), "datasets.mine", "'file' is missing"),
     "image file missing": (dataset(source="hdf5", file="no/x.h5"), "'no/x.h5'", "correct the path"),
     "data folder missing": (
@@ -690,6 +754,36 @@ CONFIGURATIONS = {
         claim("horoi-star", good_clouds=["tree"]),
         "horoi-star.good_clouds names 'tree', a cloud of 'tree'",
         "expected one of minimum",
+    ),
+    "plane of a claim by another method": (
+        {"claims": {"ding2023": {"ding-low-dimensional": {"bases": ["c10-resnet20-fn-last"]}}}},
+        "ding-low-dimensional.bases names 'c10-resnet20-fn-last', a plane of 'fn'",
+        "expected one of pca",
+    ),
+    "claim of one's own that lacks a key": (
+        {"claims": {"mine": {"ding-low-dimensional": {"bases": [PCA]}}}},
+        "claims.mine.ding-low-dimensional: key 'fn_bases' is missing",
+        "add it",
+    ),
+    "claim of a module that is missing": (
+        {"claims": {"mine": {"no_such_module:flat": {"runs": [RUN]}}}},
+        "claims.mine.no_such_module:flat: expected an importable module 'no_such_module'",
+        "put the module's folder on PYTHONPATH",
+    ),
+    "claim that its module lacks": (
+        {"claims": {"mine": {"math:flat": {"runs": [RUN]}}}},
+        "claims.mine.math:flat: expected 'flat' in 'math' to be a function under the decorator",
+        "got nothing; decorate it",
+    ),
+    "claim without a decorator": (
+        {"claims": {"mine": {"math:cos": {"runs": [RUN]}}}},
+        "claims.mine.math:cos: expected 'cos' in 'math' to be a function under the decorator",
+        "decorate it",
+    ),
+    "claim of one's own without its function": (
+        {"claims": {"mine": {"math:": {"runs": [RUN]}}}},
+        "claims.mine.math:: expected a shipped claim or 'module:function'",
+        "got 'math:'",
     ),
     "null model of another cloud": (
         claim("horoi-null-control", clouds=["c10-good"]),
@@ -969,13 +1063,13 @@ def pass_for_made(project, given: dict, stage: str, name: str) -> None:
     """Stamp a copy of an artifact as what its name asks for: else it would be made again."""
     config = load_configuration(project.folder / "config", {"scale": "tiny"} | given)
     scripts = project.folder / "workflow_scripts"
-    recipes = Recipes(config, scripts, [scripts], project.folder / "results" / "tiny")
+    expected = Expected(config, [scripts], project.folder / "results" / "tiny")
     inputs = {
-        source: digest_of(recipes.path(*source.split("/", 1)))
-        for source in sources(config, stage, name)
+        source: digest_of(expected.path(*source.split("/", 1)))
+        for source in expected.sources(stage, name)
     }
-    made = Provenance(recipes.spec(stage, name), recipes.code(stage, name), inputs)
-    path = recipes.path(stage, name)
+    made = Provenance(expected.spec(stage, name), expected.code(stage, name), inputs)
+    path = expected.path(stage, name)
     with h5py.File(path, "r+") as file:
         content = write_attributes(file, file.attrs["kind"], file.attrs["format_version"], made)
     seal(path, made.mark(content))
@@ -1074,7 +1168,6 @@ def other_jobs(project) -> dict[str, Job]:
     write_images(cifar)
     truncate(cifar)
     factory = "lossmap.network.models.resnet:resnet21"
-    unknown = {"columns": 1, "panels": [CURVE], "options": {"colormap": "viridiss"}}
     crowd = {"tree": TREE, "embeddings": {"phate-euclidean": {"knn": 50}}}
     jumps = EMBEDDED | {"embedding": "bush-pca", "marks": ["jumps"]}
     return {
@@ -1095,11 +1188,6 @@ def other_jobs(project) -> dict[str, Job]:
             (f"{cifar}: ", "truncated or damaged", "fetch the file again"),
             {"datasets": {"cifar": {"source": "cifar10", "train": 40}}},
         ),
-        "unknown color map": Job(
-            "figure/bad_colormap",
-            ("matplotlib has no colormap 'viridiss'", "correct it under style"),
-            {"figures": {"bad_colormap": unknown}},
-        ),
         "factory without its function": Job(
             "trajectory/no-function",
             (f"network factory '{factory}'", "correct the name"),
@@ -1112,7 +1200,6 @@ JOBS = [
     *(f"{stage} {damage}" for stage, damages in DAMAGED.items() for damage in damages),
     *(f"images {kind}" for kind in IMAGE_FILES),
     "cifar10.h5 truncated",
-    "unknown color map",
     "factory without its function",
     "jumps foreign",
     "too many neighbors",

@@ -4,6 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
+from lossmap.artifacts.claims import load_claims
+
 pytestmark = pytest.mark.slow
 
 NETWORK = '''
@@ -18,6 +20,23 @@ def tiny_net(*, classes, channels=3, width=1.0):
         nn.Conv2d(channels, features, 3, padding=1), nn.BatchNorm2d(features), nn.ReLU(),
         nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * features, classes),
     )
+'''
+CLAIM = '''
+"""A claim of my own."""
+from lossmap.claims.declare import Measured, Runs, claim
+
+
+@claim(
+    "shapes-are-learned",
+    says="Shapes are told apart",
+    statistic="training accuracy at the end",
+    rule="it is at least 0",
+    on={"runs": Runs()},
+)
+def learned(runs):
+    """Measure the accuracy."""
+    found = [case.history.train_accuracy[-1] for case in runs]
+    return Measured(min(found), min(found), max(found), runs[0].name, min(found) >= 0)
 '''
 SCALE = """
 recipes: {ding2023: {epochs: 4, batch_size: 10, augmentation: {flip: false, crop_padding: 0}}}
@@ -40,6 +59,9 @@ grids:
   shapes-mine-wide: {basis: shapes-mine-pca, resolution: 5, extent: 2.0, bn_statistics: recalibrate}
 projections:
   shapes-mine-pca: {basis: shapes-mine-pca}
+claims:
+  mine:
+    "mypackage.claims:learned": {runs: [shapes-mine]}
 figures:
   mine_landscape:
     columns: 2
@@ -62,15 +84,16 @@ def write_shapes(path, rng):
         file.create_dataset("classes", data=["plain", "top", "left"], dtype=h5py.string_dtype())
 
 
-def test_network_data_scale_grid_and_figure_of_ones_own(project):
+def test_network_data_scale_grid_figure_and_claim_of_ones_own(project):
     package = project.folder / "mypackage"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "networks.py").write_text(NETWORK)
+    (package / "claims.py").write_text(CLAIM)
     (project.folder / "config" / "scales" / "mine.yaml").write_text(SCALE)
     (project.folder / "mine-config.yaml").write_text(CONFIG)
     write_shapes(project.folder / "shapes.h5", np.random.default_rng(0))
-    arguments = ("mine_landscape", "--configfile", "mine-config.yaml")
+    arguments = ("mine", "--configfile", "mine-config.yaml")
     project.snakemake(*arguments, scale="mine")
     results = project.folder / "results" / "mine"
     with h5py.File(results / "grid" / "shapes-mine-wide.h5") as grid:
@@ -78,6 +101,12 @@ def test_network_data_scale_grid_and_figure_of_ones_own(project):
         assert grid["alphas"][-1] == 2.0
         assert np.isfinite(grid["loss"][:]).all()
     assert (results / "figure" / "mine_landscape.png").stat().st_size > 5000
+    (row,) = load_claims(results / "claims" / "mine.h5")
+    assert (row.id, row.details) == ("shapes-are-learned", "shapes-mine")
+    assert row.value >= 0
+    # An edit of the user's own claim measures it again and nothing else; joined with the others'.
+    (package / "claims.py").write_text(CLAIM.replace("runs[0].name", "runs[-1].name"))
+    assert project.planned(*arguments, scale="mine") == ["claims/mine"]
     # An edit of the user's own network retrains the user's own run.
     edited = NETWORK.replace("round(8 * width)", "round(6 * width)")
     (package / "networks.py").write_text(edited)

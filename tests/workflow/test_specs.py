@@ -6,21 +6,19 @@ from pathlib import Path
 import pytest
 
 from lossmap.artifacts.canonical import canonical_json
+from lossmap.workflow.codehash import SCRIPTS
 from lossmap.workflow.configuration import embedding_names, jump_names, load_configuration
+from lossmap.workflow.expected import Expected
 from lossmap.workflow.specs import (
     dataset_spec,
     distance_spec,
-    embedding_packs,
     factory_of,
     figure_spec,
-    jump_packs,
     jumps_spec,
-    run_of,
-    sources,
-    spec_of,
     table_spec,
     trajectory_spec,
 )
+from lossmap.workflow.stages import maker_of, packs, sources, spec_of
 from lossmap.workflow.targets import all_targets, closure, named_targets
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -36,8 +34,7 @@ def all_specs(config: dict) -> dict[str, str]:
     found = {}
     for target in all_targets(config):
         stage, name = target.split("/")
-        if target != "claims/claims":  # joins the papers' and has no parameters
-            found[target] = canonical_json(spec_of(config, stage, name))
+        found[target] = canonical_json(spec_of(config, stage, name))
     return found
 
 
@@ -201,7 +198,8 @@ def test_run_and_factory_of_an_artifact():
     config = load()
     for stage in ("grid", "projection"):
         for name in config[f"{stage}s"]:
-            assert sources(config, stage, name)[1] == f"trajectory/{run_of(config, stage, name)}"
+            run = maker_of(config, stage, name).run(config, name)
+            assert sources(config, stage, name)[1] == f"trajectory/{run}"
     assert factory_of(config, "c10-resnet20") == "lossmap.network.models.resnet:resnet20"
 
 
@@ -267,7 +265,7 @@ def test_a_setting_given_as_its_default_enters_nothing():
 @pytest.mark.parametrize(
     "leaf",
     [
-        {"steps": [0.25, 0.5]},
+        {"step_sizes": [0.25, 0.5]},
         {"epochs": 3},
         {"lr": 0.002},
         {"momentum": 0.5},
@@ -389,21 +387,21 @@ def test_frames_enter_their_animation_alone():
 @pytest.mark.parametrize("scale", SCALES)
 def test_packs_hold_every_artifact_once_and_few_enough(scale, per_job):
     config = load(scale=scale, jumps={"per_job": per_job})
-    jumps, embeddings = jump_packs(config), embedding_packs(config)
+    jumps, embeddings = packs(config, "jumps"), packs(config, "embedding")
 
-    assert [name for _, made in jumps for name in made] == list(jump_names(config))
-    assert [name for _, made in embeddings for name in made] == list(embedding_names(config))
-    assert all(made for _, made in jumps + embeddings)
-    for _, made in jumps:
-        assert len(made) <= per_job
-        assert len({jump_names(config)[name][0] for name in made}) == 1
-    for cloud, made in embeddings:
-        assert {embedding_names(config)[name][0] for name in made} == {cloud}
+    assert [name for pack in jumps for name in pack.names] == list(jump_names(config))
+    assert [name for pack in embeddings for name in pack.names] == list(embedding_names(config))
+    for pack in jumps:
+        assert 1 <= len(pack.names) <= per_job
+        assert len({jump_names(config)[name][0] for name in pack.names}) == 1
+    for pack in embeddings:
+        assert len({embedding_names(config)[name][0] for name in pack.names}) == 1
 
 
 def test_as_few_jobs_as_the_size_allows():
     config = load(minima={"c10-bad": {"directions": [0, 1, 2, 3, 4, 5, 9], "per_job": 3}})
-    assert [made for _, made in jump_packs(config) if made[0].startswith("c10-bad-d")] == [
+    made = [pack.names for pack in packs(config, "jumps")]
+    assert [names for names in made if names[0].startswith("c10-bad-d")] == [
         ["c10-bad-d0", "c10-bad-d1", "c10-bad-d2"],
         ["c10-bad-d3", "c10-bad-d4", "c10-bad-d5"],
         ["c10-bad-d9"],
@@ -418,8 +416,8 @@ def test_the_closure_of_figure_2_is_what_it_needs():
     expected |= {f"trajectory/{run}" for run in runs} | {f"distance/{cloud}" for cloud in clouds}
     expected |= {f"jumps/{cloud}-d{direction}" for cloud in clouds for direction in range(5)}
     # One job makes all embeddings of a cloud.
-    packs = dict(embedding_packs(config))
-    expected |= {f"embedding/{name}" for cloud in clouds for name in packs[cloud]}
+    embeddings = embedding_names(config).items()
+    expected |= {f"embedding/{name}" for name, (cloud, _) in embeddings if cloud in clouds}
 
     assert closure(config, ["figure/horoi2021_fig2"]) == sorted(expected)
 
@@ -472,7 +470,11 @@ def test_jumps_are_retrained_at_a_constant_rate_with_a_fresh_optimizer():
         "weight_decay": 1e-4,
     }
     assert spec["schedule"] == {"name": "constant"}
-    assert (spec["direction"], spec["steps"], spec["epochs"]) == (3, [0.25, 0.5, 0.75, 1.0], 50)
+    assert (spec["direction"], spec["step_sizes"], spec["epochs"]) == (
+        3,
+        [0.25, 0.5, 0.75, 1.0],
+        50,
+    )
     assert spec["augmentation"]["flip"]
 
 
@@ -500,3 +502,52 @@ def test_titles_say_the_data_of_the_scale():
     assert titles["paper"][0] == "bad, CIFAR-10"
     assert titles["paper"][-1] == "good, CIFAR-100"
     assert titles["demo"][0] == "bad, digits (10 classes)"
+
+
+OWN_CLAIM = """
+from lossmap.claims.declare import Clouds, Grids, Measured, claim
+
+
+@claim("own", says="It holds", statistic="a ratio", rule="above 1",
+       on={"grids": Grids(), "clouds": Clouds()})
+def holds(grids, clouds):
+    return Measured(2.0, 2.0, 2.0, "", True)
+"""
+
+
+def test_claim_of_ones_own_enters_specification_sources_and_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("lossmap.claims.declare.STATEMENTS", {})
+    (tmp_path / "specs_own_claim.py").write_text(OWN_CLAIM)
+    entry = {"grids": ["c10-resnet20-fn-last"], "clouds": ["tree"]}
+    config = load(claims={"mine": {"specs_own_claim:holds": entry}})
+    found = spec_of(config, "claims", "mine")["claims"]["specs_own_claim:holds"]
+    assert found["grids"] == [{"grid": "c10-resnet20-fn-last", "basis": "c10-resnet20-fn-last"}]
+    assert found["clouds"][0]["cloud"] == "tree"
+    own = set(sources(config, "claims", "mine"))
+    assert {"grid/c10-resnet20-fn-last", "basis/c10-resnet20-fn-last", "distance/tree"} < own
+    assert "claims/mine" in all_targets(config)
+
+    def codes() -> dict[str, str]:
+        expected = Expected(config, [SCRIPTS, tmp_path], "results")
+        return {name: expected.code("claims", name) for name in ("mine", "ding2023", "claims")}
+
+    before = codes()
+    (tmp_path / "specs_own_claim.py").write_text(
+        OWN_CLAIM.replace("2.0, 2.0, 2.0", "3.0, 2.0, 4.0")
+    )
+    after = codes()
+    assert {name for name in before if before[name] != after[name]} == {"mine"}
+
+
+def test_precision_of_training_is_part_of_the_specification_only_where_it_is_not_float32():
+    def of(**entry):
+        return spec_of(load(runs={"c10-resnet20": entry}), "trajectory", "c10-resnet20")
+
+    assert of(precision="float32") == of()
+    assert "precision" not in of()
+    assert of(precision="tf32") == of() | {"precision": "tf32"}
+
+
+def test_cuda_graphs_are_no_part_of_any_specification():
+    assert changed(cuda_graphs=False) == set()

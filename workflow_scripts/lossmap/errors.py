@@ -15,3 +15,8 @@ def reason(error: BaseException | Warning) -> str:
     inside = re.search("error message = '([^']+)'", str(error))
     cause = getattr(error, "strerror", None) or (inside and inside[1]) or str(error)
     return " ".join(cause.split()) or type(error).__name__
+
+
+def kind_and_reason(error: BaseException) -> str:
+    """Return the type of an exception and what it says, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

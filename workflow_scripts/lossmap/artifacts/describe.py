@@ -15,20 +15,6 @@ from importlib import import_module
 import lossmap.artifacts
 from lossmap.artifacts.declare import Field, Part, derived, members
 
-ORDER = (
-    "dataset",
-    "trajectory",
-    "basis",
-    "grid",
-    "projection",
-    "jumps",
-    "distance",
-    "embedding",
-    "figure",
-    "table",
-    "animation",
-    "claims",
-)
 _UNIT = re.compile(r"(?P<meaning>.*?)(?: \[(?P<unit>[^\]]*)\])?\.?$", re.DOTALL)
 _INTRODUCTION = """\
 # The format of the artifacts
@@ -105,7 +91,7 @@ def find_declared() -> list[type]:
         for value in vars(import_module(f"lossmap.artifacts.{module.name}")).values():
             if hasattr(value, "KIND"):
                 found[value.KIND.name] = value
-    return sorted(found.values(), key=lambda declared: ORDER.index(declared.KIND.name))
+    return [found[name] for name in sorted(found)]
 
 
 def rows_of(declared: type) -> list[Row]:

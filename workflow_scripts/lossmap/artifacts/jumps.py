@@ -1,12 +1,9 @@
 """The artifact `jumps`: retraining from one minimum after jumps along one direction."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping
 
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.declare import artifact, f32, f64, i64
-from lossmap.artifacts.provenance import Provenance
 
 FINISHED = "finished.h5"
 """Among the resume points of a direction: a second name of its artifact."""
@@ -38,24 +35,9 @@ class Jumps:
     """L2 norm of the parameters [1]"""
 
 
-def assign_directions(
-    provenance: Provenance, paths: Iterable[str | Path]
-) -> dict[Path, Provenance]:
-    """Return the provenance of each direction of a job: what they share, and the seed of its name.
-
-    Which directions one job makes is no parameter of any of them: it may change without a rebuild.
-    """
-    found = {}
-    for path in map(Path, paths):
-        seed = int(path.stem.rpartition("-d")[2])
-        spec = canonical_json(provenance.parameters() | {"direction": seed})
-        found[path] = replace(provenance, spec=spec)
-    return found
-
-
 def spec_of_resume_points(spec: Mapping) -> str:
     """Return what the resume points of a direction depend on: not on which step sizes it has.
 
-    Canonical JSON of the specification without ``steps``.
+    Canonical JSON of the specification without ``step_sizes``.
     """
-    return canonical_json({key: value for key, value in spec.items() if key != "steps"})
+    return canonical_json({key: value for key, value in spec.items() if key != "step_sizes"})

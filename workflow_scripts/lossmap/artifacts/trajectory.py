@@ -44,6 +44,9 @@ class Trajectory:
     history: History
     layout: group[Tensors]
     buffer_layout: group[Tensors]
+    deviation: f64[()] | None = None
+    """Relative deviation of the last training loss in the precision of training from that in
+    float32, where it was another [1]"""
 
 
 def load_layouts(path: str | Path) -> tuple[Layout, Layout]:

@@ -1,19 +1,15 @@
-"""The claims of ding2023, one function each: artifacts in, a row of the ledger out."""
+"""The claims of ding2023, one function each."""
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lossmap.artifacts.basis import Basis
-from lossmap.artifacts.claims import Claim
-from lossmap.artifacts.figure import Table, load_panels
 from lossmap.artifacts.grid import Grid
-from lossmap.artifacts.store import load, load_part
-from lossmap.claims.ledger import judge, list_cases, span
+from lossmap.claims.cases import BasisCase, GridCase, TableCase
+from lossmap.claims.declare import Bases, Grids, Measured, Tables, claim
+from lossmap.claims.ledger import list_cases, span
 
-Sources = Mapping[str, Path]
 MIN_COSINE = math.cos(math.pi / 4)
 TWO_COMPONENTS, TEN_COMPONENTS = 0.5, 0.9
 
@@ -49,90 +45,81 @@ def measure_descent_cosine(grid: Grid, converged: np.ndarray) -> float:
         return float(-slope @ converged / (np.linalg.norm(slope) * np.linalg.norm(converged)))
 
 
-def claim_fn_local_minimum(spec: dict, sources: Sources, testable: bool) -> Claim:
+def _shares(grids: Sequence[GridCase]) -> tuple[list[float], str]:
+    shares = [measure_descent_share(case.grid) for case in grids]
+    return shares, list_cases([case.name for case in grids], shares)
+
+
+@claim(
+    "ding-fn-local-minimum",
+    says="On filter-normalized landscapes every center looks like a local minimum, at any epoch",
+    statistic="largest share, over epochs, of the 8 nearest grid points whose loss is below the "
+    "center's",
+    rule="the share is 0 at every epoch",
+    on={"grids": Grids()},
+)
+def fn_local_minimum(grids: Sequence[GridCase]) -> Measured:
     """Measure whether every center is a local minimum on FN, at any epoch (§1, Fig. 1)."""
-    shares = [
-        measure_descent_share(load(sources[f"grid/{g['grid']}"], Grid)) for g in spec["grids"]
-    ]
+    shares, details = _shares(grids)
     low, high = span(shares)
-    return Claim(
-        "ding-fn-local-minimum",
-        "On filter-normalized landscapes every center looks like a local minimum, at any epoch",
-        "",
-        "largest share, over epochs, of the 8 nearest grid points whose loss is below the center's",
-        high,
-        low,
-        high,
-        list_cases([g["grid"] for g in spec["grids"]], shares),
-        "the share is 0 at every epoch",
-        judge(high == 0.0, testable),
-    )
+    return Measured(high, low, high, details, high == 0.0)
 
 
-def claim_pca_descent(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "ding-pca-descent",
+    says="On PCA landscapes there is a way down at the start of training and none at convergence",
+    statistic="share of the 8 nearest grid points whose loss is below the center's: first center "
+    "minus last center",
+    rule="the share is above 0 at the first center and 0 at the last",
+    on={"grids": Grids()},
+)
+def pca_descent(grids: Sequence[GridCase]) -> Measured:
     """Measure whether PCA shows a way down at the start and none at the end (§4.3, Fig. 5)."""
-    shares = [
-        measure_descent_share(load(sources[f"grid/{g['grid']}"], Grid)) for g in spec["grids"]
-    ]
-    low, high = span(shares)
-    return Claim(
-        "ding-pca-descent",
-        "On PCA landscapes there is a way down at the start of training and none at convergence",
-        "",
-        "share of the 8 nearest grid points whose loss is below the center's: first center minus "
-        "last center",
-        shares[0] - shares[-1],
-        low,
-        high,
-        list_cases([g["grid"] for g in spec["grids"]], shares),
-        "the share is above 0 at the first center and 0 at the last",
-        judge(shares[0] > 0.0 and shares[-1] == 0.0, testable),
-    )
+    shares, details = _shares(grids)
+    holds = shares[0] > 0.0 and shares[-1] == 0.0
+    return Measured(shares[0] - shares[-1], *span(shares), details, holds)
 
 
-def claim_pca_direction(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "ding-pca-direction",
+    says="The way down on PCA landscapes points to the converged point",
+    statistic="smallest cosine, over centers before the last, between minus the grid's gradient at "
+    "the center and the projected displacement to the last epoch",
+    rule=f"every cosine is at least {MIN_COSINE:.3f} (45 degrees)",
+    on={"grids": Grids()},
+)
+def pca_direction(grids: Sequence[GridCase]) -> Measured:
     """Measure whether the way down on PCA points to the converged point (§4.3, Fig. 7)."""
-    cosines = []
-    for entry in spec["grids"]:
-        converged = load_part(sources[f"basis/{entry['basis']}"], Basis, "coordinates")[-1, :2]
-        grid = load(sources[f"grid/{entry['grid']}"], Grid)
-        cosines.append(measure_descent_cosine(grid, converged))
+    cosines = [
+        measure_descent_cosine(case.grid, case.basis.part("coordinates")[-1, :2]) for case in grids
+    ]
     low, high = span(cosines)
-    return Claim(
-        "ding-pca-direction",
-        "The way down on PCA landscapes points to the converged point",
-        "",
-        "smallest cosine, over centers before the last, between minus the grid's gradient at the "
-        "center and the projected displacement to the last epoch",
-        low,
-        low,
-        high,
-        list_cases([g["grid"] for g in spec["grids"]], cosines),
-        f"every cosine is at least {MIN_COSINE:.3f} (45 degrees)",
-        judge(low >= MIN_COSINE, testable),
-    )
+    details = list_cases([case.name for case in grids], cosines)
+    return Measured(low, low, high, details, low >= MIN_COSINE)
 
 
-def claim_fitting_error(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "ding-fitting-error",
+    says="PCA planes fit the trajectory better than FN planes, for four data sets and networks",
+    statistic="smallest ratio of the Fitting Errors FN / PCA over the cells of Table 1 (FN: mean "
+    "over the planes' seeds)",
+    rule="every ratio is finite and above 1",
+    on={"tables": Tables(count=1)},
+)
+def fitting_error(tables: Sequence[TableCase]) -> Measured:
     """Measure whether PCA planes fit the trajectory better than FN planes (§4.4, Table 1)."""
-    table = sources[f"table/{spec['tables'][0]}"]
-    cells = load_fitting_errors(table)
-    ratios, batch = _divide_cells(cells), _divide_cells(load_fitting_errors(table, "batch"))
+    (table,) = (case.columns for case in tables)
+    cells = read_fitting_errors(table)
+    ratios, batch = _divide_cells(cells), _divide_cells(read_fitting_errors(table, "batch"))
     low, high = span(ratios.values())
-    return Claim(
-        "ding-fitting-error",
-        "PCA planes fit the trajectory better than FN planes, for four data sets and networks",
-        "FN/PCA: " + ", ".join(f"{fn / pca:.2f}" for _, _, fn, pca in cells.values()),
-        "smallest ratio of the Fitting Errors FN / PCA over the cells of Table 1 (FN: mean over "
-        "the planes' seeds)",
+    return Measured(
         low,
         low,
         high,
-        list_cases(list(ratios), list(ratios.values()))
-        + "; with batch statistics: "
-        + list_cases(list(batch), list(batch.values())),
-        "every ratio is finite and above 1",
-        judge(low > 1.0 and np.isfinite(high), testable),
+        f"{list_cases(list(ratios), list(ratios.values()))}; "
+        f"with batch statistics: {list_cases(list(batch), list(batch.values()))}",
+        low > 1.0 and bool(np.isfinite(high)),
+        paper="FN/PCA: " + ", ".join(f"{fn / pca:.2f}" for _, _, fn, pca in cells.values()),
     )
 
 
@@ -142,14 +129,16 @@ def _divide_cells(cells: Mapping[str, tuple[float, float, float, float]]) -> dic
         return {cell: float(np.divide(fn, pca)) for cell, (fn, pca, _, _) in cells.items()}
 
 
-def load_fitting_errors(
-    path: Path, statistics: str = "center"
+def read_fitting_errors(
+    table: Mapping[str, Sequence], statistics: str = "center"
 ) -> dict[str, tuple[float, float, float, float]]:
     """Return FN and PCA by the orthogonal reading, ours then the paper's, for each cell of a table.
 
-    ``statistics`` are the batch-norm statistics, ``center`` for the table's default reading.
+    Parameters
+    ----------
+    table : columns of the long table
+    statistics : batch-norm statistics, ``center`` for the table's default reading
     """
-    table = load_panels(path, Table)["table"]
     cells: dict[str, dict[str, tuple[float, float]]] = {}
     for row in range(len(table["method"])):
         if table["reading"][row] == "orthogonal" and table["bn_statistics"][row] == statistics:
@@ -159,43 +148,31 @@ def load_fitting_errors(
     return {cell: (m["fn"][0], m["pca"][0], m["fn"][1], m["pca"][1]) for cell, m in cells.items()}
 
 
-def claim_low_dimensional(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "ding-low-dimensional",
+    says="The training trajectory is low-dimensional",
+    statistic="smallest share, over runs, of the trajectory's variance in its first 2 principal "
+    "components",
+    rule=f"2 components hold at least {TWO_COMPONENTS:.0%} and 10 at least {TEN_COMPONENTS:.0%} "
+    "of the variance of every run",
+    on={"bases": Bases("pca"), "fn_bases": Bases("fn")},
+)
+def low_dimensional(bases: Sequence[BasisCase], fn_bases: Sequence[BasisCase]) -> Measured:
     """Measure whether the training trajectory is low-dimensional (§1, §2.2)."""
-    ratios = [
-        load_part(sources[f"basis/{name}"], Basis, "explained_variance_ratio")
-        for name in spec["bases"]
-    ]
-    planes = [
-        load_part(sources[f"basis/{name}"], Basis, "plane_variance_ratio")
-        for name in spec["fn_bases"]
-    ]
-    two, ten = [float(r[:2].sum()) for r in ratios], [float(r[:10].sum()) for r in ratios]
-    low, high = span(two)
+    ratios = [case.part("explained_variance_ratio") for case in bases]
+    planes = [float(np.mean(case.part("plane_variance_ratio"))) for case in fn_bases]
+    low, high = span(float(r[:2].sum()) for r in ratios)
+    ten = min(float(r[:10].sum()) for r in ratios)
     cumulative = "; ".join(
-        f"{name}: 1 … 10 components " + " ".join(f"{share:.3f}" for share in np.cumsum(r[:10]))
-        for name, r in zip(spec["bases"], ratios, strict=True)
+        f"{case.name}: 1 … 10 components "
+        + " ".join(f"{share:.3f}" for share in np.cumsum(found[:10]))
+        for case, found in zip(bases, ratios, strict=True)
     )
-    fn = list_cases(spec["fn_bases"], [float(np.mean(shares)) for shares in planes])
-    return Claim(
-        "ding-low-dimensional",
-        "The training trajectory is low-dimensional",
-        "",
-        "smallest share, over runs, of the trajectory's variance in its first 2 principal "
-        "components",
+    fn = list_cases([case.name for case in fn_bases], planes)
+    return Measured(
         low,
         low,
         high,
         f"{cumulative}; inside the FN planes: {fn}",
-        f"2 components hold at least {TWO_COMPONENTS:.0%} and 10 at least {TEN_COMPONENTS:.0%} "
-        "of the variance of every run",
-        judge(low >= TWO_COMPONENTS and min(ten) >= TEN_COMPONENTS, testable),
+        low >= TWO_COMPONENTS and ten >= TEN_COMPONENTS,
     )
-
-
-CLAIMS = {
-    "ding-fn-local-minimum": claim_fn_local_minimum,
-    "ding-pca-descent": claim_pca_descent,
-    "ding-pca-direction": claim_pca_direction,
-    "ding-fitting-error": claim_fitting_error,
-    "ding-low-dimensional": claim_low_dimensional,
-}

@@ -1,4 +1,4 @@
-"""The claims of horoi2021, one function each: artifacts in, a row of the ledger out.
+"""The claims of horoi2021, one function each.
 
 Curves in the full space of the weights are the evidence; an embedding is an illustration that has
 to agree with them.
@@ -6,18 +6,16 @@ to agree with them.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.claims import Claim
 from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.embedding import CONTINUITY, Embedding
-from lossmap.artifacts.store import load, load_part
-from lossmap.artifacts.trajectory import History, Trajectory
-from lossmap.claims.ledger import judge, list_cases, span
+from lossmap.claims.cases import CloudCase, EmbeddingCase, RunCase
+from lossmap.claims.declare import Clouds, Measured, Runs, claim
+from lossmap.claims.ledger import list_cases, span
 from lossmap.errors import LossmapError
-from lossmap.geometry.distances import trajectory_rows
+from lossmap.geometry.paths import trajectory_rows
 from lossmap.geometry.retraining import (
     Retraining,
     measure_detours,
@@ -27,7 +25,6 @@ from lossmap.geometry.retraining import (
     measure_retraining,
 )
 
-Sources = Mapping[str, Path]
 OUTWARD = 1.01
 """A retraining goes outward if it comes farther from the optimum than 1.01 of its jump."""
 BACK = 0.99
@@ -68,13 +65,8 @@ def measure_remainders(cloud: Cloud) -> np.ndarray:
     return np.array([lengths[rows[-1]] / lengths[rows[0]] for rows in paths])
 
 
-def _clouds(entries: Sequence[dict], sources: Sources) -> dict[str, Cloud]:
-    names = [entry["cloud"] for entry in entries]
-    return {name: load(sources[f"distance/{name}"], Cloud) for name in names}
-
-
-def _full_space(entries: Sequence[dict], sources: Sources) -> dict[str, Retraining]:
-    return {name: measure_retraining(c) for name, c in _clouds(entries, sources).items()}
+def _full_space(clouds: Sequence[CloudCase]) -> dict[str, Retraining]:
+    return {case.name: measure_retraining(case.cloud) for case in clouds}
 
 
 def _describe_retraining(found: Mapping[str, Retraining]) -> str:
@@ -86,39 +78,49 @@ def _describe_retraining(found: Mapping[str, Retraining]) -> str:
     )
 
 
-def claim_star(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "horoi-star",
+    says="Good minima pull retraining straight back; bad and memorization minima let it go outward "
+    "first",
+    statistic="max over epochs of |theta - optimum| over its value at the jump, mean over jumps: "
+    "smallest of the bad and memorization minima minus largest of the good",
+    rule=f"the mean is at most {OUTWARD} for every good minimum and above for every other, and "
+    f"around every good minimum at most {BACK} of the jump is left at the end, in the mean",
+    on={"good_clouds": Clouds("minimum"), "bad_clouds": Clouds("minimum")},
+)
+def star(good_clouds: Sequence[CloudCase], bad_clouds: Sequence[CloudCase]) -> Measured:
     """Measure whether only good minima pull retraining straight back (§5.1, Fig. 2)."""
-    clouds = _clouds(spec["good_clouds"], sources)
-    good = {name: measure_retraining(cloud) for name, cloud in clouds.items()}
-    bad = _full_space(spec["bad_clouds"], sources)
+    good, bad = _full_space(good_clouds), _full_space(bad_clouds)
     nearest, pulled = span(r.outward.mean() for r in good.values())
     pushed, farthest = span(r.outward.mean() for r in bad.values())
-    left = {name: float(measure_remainders(cloud).mean()) for name, cloud in clouds.items()}
+    left = {case.name: float(measure_remainders(case.cloud).mean()) for case in good_clouds}
     _, most_left = span(left.values())
     low, high = span([nearest, pulled, pushed, farthest])
-    return Claim(
-        "horoi-star",
-        "Good minima pull retraining straight back; bad and memorization minima let it go outward "
-        "first",
-        "",
-        "max over epochs of |theta - optimum| over its value at the jump, mean over jumps: "
-        "smallest of the bad and memorization minima minus largest of the good",
+    return Measured(
         pushed - pulled,
         low,
         high,
         f"{_describe_retraining(good | bad)}; left of the jump at the end: "
         + list_cases(list(left), list(left.values())),
-        f"the mean is at most {OUTWARD} for every good minimum and above for every other, and "
-        f"around every good minimum at most {BACK} of the jump is left at the end, in the mean",
-        judge(pulled <= OUTWARD < pushed and most_left <= BACK, testable),
+        bool(pulled <= OUTWARD < pushed and most_left <= BACK),
     )
 
 
-def claim_continuity(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "horoi-phate-continuity",
+    says="PHATE keeps trajectories whole; t-SNE and UMAP shatter them",
+    statistic="share of comparisons (share of long steps, longest gap, graph components, order "
+    "along trajectories; against t-SNE and UMAP; each cloud and metric) in which PHATE is at least "
+    "as good",
+    rule="PHATE is at least as good in every comparison, and each time better than t-SNE and than "
+    "UMAP by one of the first three at least",
+    on={"clouds": Clouds("minimum", "runs", "tree")},
+)
+def continuity(clouds: Sequence[CloudCase]) -> Measured:
     """Measure whether PHATE keeps trajectories whole and t-SNE and UMAP shatter them (§1, §4)."""
     won, torn, details = [], [], []
-    for entry in spec["clouds"]:
-        for metric, found in _by_metric(entry, sources).items():
+    for case in clouds:
+        for metric, found in _by_metric(case).items():
             for rival in ("tsne", "umap"):
                 won.append(compare_continuity(found["phate"], found[rival]))
                 torn.append(is_torn(found[rival], found["phate"]))
@@ -126,24 +128,10 @@ def claim_continuity(spec: dict, sources: Sources, testable: bool) -> Claim:
                 f"{m} " + " ".join(f"{name} {e.continuity[name]:.3g}" for name in CONTINUITY)
                 for m, e in found.items()
             )
-            details.append(f"{entry['cloud']} {metric}: " + ", ".join(lines))
-    shares = [float(np.mean(list(case.values()))) for case in won]
+            details.append(f"{case.name} {metric}: " + ", ".join(lines))
+    shares = [float(np.mean(list(each.values()))) for each in won]
     low, high = span(shares)
-    return Claim(
-        "horoi-phate-continuity",
-        "PHATE keeps trajectories whole; t-SNE and UMAP shatter them",
-        "",
-        "share of comparisons (share of long steps, longest gap, graph components, order along "
-        "trajectories; against t-SNE and UMAP; each cloud and metric) in which PHATE is at least "
-        "as good",
-        float(np.mean(shares)),
-        low,
-        high,
-        "; ".join(details),
-        "PHATE is at least as good in every comparison, and each time better than t-SNE and than "
-        "UMAP by one of the first three at least",
-        judge(low == 1.0 and all(torn), testable),
-    )
+    return Measured(float(np.mean(shares)), low, high, "; ".join(details), low == 1.0 and all(torn))
 
 
 def compare_continuity(ours: Embedding, rival: Embedding) -> dict[str, bool]:
@@ -163,25 +151,23 @@ def is_torn(rival: Embedding, ours: Embedding) -> bool:
     )
 
 
-def _by_metric(entry: dict, sources: Sources) -> dict[str, dict[str, Embedding]]:
+def _by_metric(case: CloudCase) -> dict[str, dict[str, Embedding]]:
     """Return the embeddings of a cloud by metric and method, where all three methods have one.
 
     Of several by one method the one that the paper shows: centered cosines, the smallest knn.
     """
-    names: dict[str, dict[str, str]] = {}
-    for name, technique in sorted(entry["embeddings"].items(), key=_rank):
-        names.setdefault(technique["metric"], {}).setdefault(technique["method"], name)
-    complete = {m: members for m, members in names.items() if set(members) >= _COMPARED}
+    found: dict[str, dict[str, EmbeddingCase]] = {}
+    for each in sorted(case.embeddings, key=_rank):
+        by_method = found.setdefault(each.technique["metric"], {})
+        by_method.setdefault(each.technique["method"], each)
+    complete = {m: members for m, members in found.items() if set(members) >= _COMPARED}
     if not complete:
         raise LossmapError(
-            f"cloud '{entry['cloud']}': expected embeddings by phate, tsne and umap of one metric, "
-            f"got {', '.join(entry['embeddings']) or 'none'}; add them under clouds"
+            f"cloud '{case.name}': expected embeddings by phate, tsne and umap of one metric, "
+            f"got {_list_embeddings(case)}; add them under clouds"
         )
     return {
-        metric: {
-            method: load(sources[f"embedding/{name}"], Embedding)
-            for method, name in members.items()
-        }
+        metric: {method: each.embedding for method, each in members.items()}
         for metric, members in complete.items()
     }
 
@@ -189,51 +175,55 @@ def _by_metric(entry: dict, sources: Sources) -> dict[str, dict[str, Embedding]]
 _COMPARED = {"phate", "tsne", "umap"}
 
 
-def _rank(item: tuple[str, dict]) -> tuple[bool, float, str]:
-    name, technique = item
-    return technique.get("cosine_space") == "raw", technique.get("knn", 0), name
+def _rank(case: EmbeddingCase) -> tuple[bool, float, str]:
+    technique = case.technique
+    return technique.get("cosine_space") == "raw", technique.get("knn", 0), case.name
 
 
-def _histories(entries: Sequence[dict], sources: Sources) -> dict[str, list[History]]:
-    """Return the curves of runs by their label, in the order of the configuration."""
-    found: dict[str, list[History]] = {}
-    for entry in entries:
-        history = load_part(sources[f"trajectory/{entry['run']}"], Trajectory, "history")
-        found.setdefault(entry["label"], []).append(history)
-    return found
+def _list_embeddings(case: CloudCase) -> str:
+    return ", ".join(each.name for each in case.embeddings) or "none"
 
 
-def claim_adam_norm(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "horoi-adam-norm",
+    says="Adam's weights grow much larger than those of SGD and SGD with momentum",
+    statistic="L2 norm of the final weights: Adam over the larger of SGD's and SGD with momentum's "
+    "mean",
+    rule=f"the ratio of the means is at least {MUCH_LARGER:g}",
+    on={"runs": Runs()},
+)
+def adam_norm(runs: Sequence[RunCase]) -> Measured:
     """Measure whether Adam's weights grow much larger than SGD's (§5.2, Fig. 9)."""
-    norms = {
-        label: np.array([history.theta_norm[-1] for history in found])
-        for label, found in _histories(spec["runs"], sources).items()
-    }
-    _require_labels(norms, [ADAM, PLAIN, MOMENTUM])
+    found: dict[str, list[float]] = {}
+    for case in runs:
+        found.setdefault(case.label, []).append(case.history.theta_norm[-1])
+    _require_labels(found, [ADAM, PLAIN, MOMENTUM])
+    norms = {label: np.array(values) for label, values in found.items()}
     adam = norms.pop(ADAM)
-    largest = np.max([values.mean() for values in norms.values()])
-    ratios = adam / largest
-    return Claim(
-        "horoi-adam-norm",
-        "Adam's weights grow much larger than those of SGD and SGD with momentum",
-        "",
-        "L2 norm of the final weights: Adam over the larger of SGD's and SGD with momentum's mean",
+    ratios = adam / np.max([values.mean() for values in norms.values()])
+    return Measured(
         float(ratios.mean()),
         float(ratios.min()),
         float(ratios.max()),
         list_cases([ADAM, *norms], [float(v.mean()) for v in (adam, *norms.values())]),
-        f"the ratio of the means is at least {MUCH_LARGER:g}",
-        judge(float(ratios.mean()) >= MUCH_LARGER, testable),
+        float(ratios.mean()) >= MUCH_LARGER,
     )
 
 
-def claim_sgd_direction(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "horoi-sgd-direction",
+    says="SGD and SGD with momentum from one seed go in similar directions, the latter straighter",
+    statistic="cosine between the net displacements of SGD and SGD with momentum from one seed, "
+    "mean over seeds",
+    rule=f"the mean is at least {SIMILAR:g} and above every cosine of different seeds, and with "
+    "momentum path length over net displacement is smaller",
+    on={"clouds": Clouds("runs", count=1)},
+)
+def sgd_direction(clouds: Sequence[CloudCase]) -> Measured:
     """Measure whether SGD and SGD_M go in similar directions, SGD_M straighter (§5.2, Fig. 4a)."""
-    (entry,) = spec["clouds"]
-    cloud = load(sources[f"distance/{entry['cloud']}"], Cloud)
-    cosines, detours = measure_net_cosines(cloud), measure_detours(cloud)
-    labels = [run["label"] for run in entry["runs"]]
-    seeds = [run["seed"] for run in entry["runs"]]
+    (case,) = clouds
+    cosines, detours = measure_net_cosines(case.cloud), measure_detours(case.cloud)
+    labels, seeds = [run.label for run in case.runs], [run.seed for run in case.runs]
     _require_labels(labels, [PLAIN, MOMENTUM])
     plain, momentum = (
         [index for index, found in enumerate(labels) if found == label]
@@ -243,16 +233,11 @@ def claim_sgd_direction(spec: dict, sources: Sources, testable: bool) -> Claim:
     other = np.array([cosines[i, j] for i in plain for j in momentum if seeds[i] != seeds[j]])
     if not (len(same) and len(other)):
         raise LossmapError(
-            f"cloud '{entry['cloud']}': expected runs of {PLAIN} and {MOMENTUM} from the same two "
+            f"cloud '{case.name}': expected runs of {PLAIN} and {MOMENTUM} from the same two "
             f"seeds or more, got seeds {', '.join(map(str, seeds))}; add runs to it"
         )
     straighter = detours[momentum].mean() < detours[plain].mean()
-    return Claim(
-        "horoi-sgd-direction",
-        "SGD and SGD with momentum from one seed go in similar directions, the latter straighter",
-        "",
-        "cosine between the net displacements of SGD and SGD with momentum from one seed, mean "
-        "over seeds",
+    return Measured(
         float(same.mean()),
         float(same.min()),
         float(same.max()),
@@ -262,9 +247,7 @@ def claim_sgd_direction(spec: dict, sources: Sources, testable: bool) -> Claim:
             [PLAIN, MOMENTUM],
             [float(detours[plain].mean()), float(detours[momentum].mean())],
         ),
-        f"the mean is at least {SIMILAR:g} and above every cosine of different seeds, and with "
-        "momentum path length over net displacement is smaller",
-        judge(same.mean() >= SIMILAR and same.min() > other.max() and bool(straighter), testable),
+        bool(same.mean() >= SIMILAR and same.min() > other.max() and straighter),
     )
 
 
@@ -278,92 +261,89 @@ def _require_labels(found: Iterable[str], wanted: Sequence[str]) -> None:
         )
 
 
-def claim_adam_spread(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "horoi-adam-spread",
+    says="Final weights reached by Adam from different seeds lie farther apart than the others'",
+    statistic="mean L2 distance between the final weights of different seeds: Adam over the larger "
+    "of the others",
+    rule="the ratio is above 1",
+    on={"clouds": Clouds("runs", count=1)},
+)
+def adam_spread(clouds: Sequence[CloudCase]) -> Measured:
     """Measure whether final weights of Adam lie farther apart than the others' (§5.2, Fig. 4c)."""
-    (entry,) = spec["clouds"]
-    cloud = load(sources[f"distance/{entry['cloud']}"], Cloud)
+    (case,) = clouds
     groups: dict[str, list[str]] = {}
-    for run in entry["runs"]:
-        groups.setdefault(run["label"], []).append(run["run"])
+    for run in case.runs:
+        groups.setdefault(run.label, []).append(run.name)
     _require_labels(groups, [ADAM, PLAIN, MOMENTUM])
-    spread = measure_final_spread(cloud, groups)
+    spread = measure_final_spread(case.cloud, groups)
     _, others = span(value for label, value in spread.items() if label != ADAM)
-    return Claim(
-        "horoi-adam-spread",
-        "Final weights reached by Adam from different seeds lie farther apart than the others'",
-        "",
-        "mean L2 distance between the final weights of different seeds: Adam over the larger of "
-        "the others",
+    return Measured(
         spread[ADAM] / others,
         float("nan"),
         float("nan"),
         list_cases(list(spread), list(spread.values())),
-        "the ratio is above 1",
-        judge(spread[ADAM] > others, testable),
+        spread[ADAM] > others,
     )
 
 
-def _embedded(name: str, sources: Sources) -> Retraining:
-    found = load(sources[f"embedding/{name}"], Embedding)
-    return measure_embedded_retraining(found.points, found.origins)
+def _measure_picture(case: EmbeddingCase) -> Retraining:
+    return measure_embedded_retraining(case.embedding.points, case.embedding.origins)
 
 
-def _picture(entry: dict) -> str:
+def _picture(case: CloudCase) -> EmbeddingCase:
     """Return the embedding that the paper shows: PHATE on centered cosines, the smallest knn."""
-    shown = {
-        name: technique["knn"]
-        for name, technique in entry["embeddings"].items()
-        if technique["method"] == "phate"
-        and (technique["metric"], technique["cosine_space"]) == ("cosine", "centered")
-    }
+    shown = [
+        each
+        for each in case.embeddings
+        if each.technique["method"] == "phate"
+        and (each.technique["metric"], each.technique["cosine_space"]) == ("cosine", "centered")
+    ]
     if not shown:
         raise LossmapError(
-            f"cloud '{entry['cloud']}': expected an embedding by phate of centered cosines, got "
-            f"{', '.join(entry['embeddings']) or 'none'}; add phate-cosine under clouds"
+            f"cloud '{case.name}': expected an embedding by phate of centered cosines, got "
+            f"{_list_embeddings(case)}; add phate-cosine under clouds"
         )
-    return min(shown, key=shown.__getitem__)
+    return min(shown, key=lambda each: each.technique["knn"])
 
 
-def claim_null_control(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "horoi-null-control",
+    says="(ours) The patterns of the embeddings say something about the landscape",
+    statistic="shares of jumps drawn as outward first and as petals: smallest difference, over "
+    "clouds and their null models, of the one that differs more; 0 where the picture disagrees "
+    "with the full space",
+    rule=f"every cloud differs from both nulls by at least {SHARE_GAP:g} in one share and from its "
+    f"own full space by less than {SHARE_GAP:g} in both",
+    on={"clouds": Clouds("minimum"), "null_clouds": Clouds("model", models="clouds")},
+)
+def null_control(clouds: Sequence[CloudCase], null_clouds: Sequence[CloudCase]) -> Measured:
     """Measure whether the pictures tell a landscape from none (ours; NUMERICS of this project).
 
     Where random walks or a straight shrinking displacement give the picture of the cloud, the
     picture says nothing; where it disagrees with the curves in the full space, it misleads.
     """
     gaps, details = [], []
-    for entry in spec["clouds"]:
-        nulls = [null for null in spec["null_clouds"] if null["of"] == entry["cloud"]]
-        if not nulls:
-            raise LossmapError(
-                f"cloud '{entry['cloud']}': expected a null model of it, got "
-                f"{', '.join(null['cloud'] for null in spec['null_clouds'])}; add one to "
-                "null_clouds of horoi-null-control"
-            )
-        (full,) = _full_space([entry], sources).values()
+    for case in clouds:
+        members = [case, *(null for null in null_clouds if null.of == case.name)]
+        pictures = [_picture(member) for member in members]
         shares = {
-            m["cloud"]: _pattern_shares(_embedded(_picture(m), sources)) for m in (entry, *nulls)
+            member.name: _pattern_shares(_measure_picture(picture))
+            for member, picture in zip(members, pictures, strict=True)
         }
-        shares["full space"] = _pattern_shares(full)
+        shares["full space"] = _pattern_shares(measure_retraining(case.cloud))
         gaps.append(measure_gap(*shares.values()))
         details.append(
             ", ".join(f"{name}: {out:.2f} / {petals:.2f}" for name, (out, petals) in shares.items())
-            + f", graph components {_components([entry, *nulls], sources)}"
+            + f", graph components {_list_components(pictures)}"
         )
     low, high = span(gaps)
-    return Claim(
-        "horoi-null-control",
-        "(ours) The patterns of the embeddings say something about the landscape",
-        "",
-        "shares of jumps drawn as outward first and as petals: smallest difference, over clouds "
-        "and their null models, of the one that differs more; 0 where the picture disagrees with "
-        "the full space",
+    return Measured(
         low,
         low,
         high,
         f"outward first / petals: {'; '.join(details)}",
-        f"every cloud differs from both nulls by at least {SHARE_GAP:g} in one share and from its "
-        f"own full space by less than {SHARE_GAP:g} in both",
-        judge(low >= SHARE_GAP, testable),
+        low >= SHARE_GAP,
     )
 
 
@@ -388,40 +368,42 @@ def measure_gap(own: np.ndarray, *others: np.ndarray) -> float:
     return span(gaps)[0] if error < SHARE_GAP else 0.0
 
 
-def _components(members: Sequence[dict], sources: Sources) -> str:
-    found = [load(sources[f"embedding/{_picture(member)}"], Embedding) for member in members]
-    return " / ".join(str(e.diagnostics.get("graph_components", "unknown")) for e in found)
+def _list_components(pictures: Sequence[EmbeddingCase]) -> str:
+    found = [case.embedding.diagnostics.get("graph_components", "unknown") for case in pictures]
+    return " / ".join(map(str, found))
 
 
-def claim_robustness(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "horoi-robustness",
+    says="The pattern is a property of the minimum, not of a setting of the embedding",
+    statistic="share of settings of PHATE (cosine of centered or raw weights, euclidean; three "
+    "knn) that draw most jumps as the full space has them, outward first or not; smallest over "
+    "minima",
+    rule=f"the share is at least {AGREE:.2f} for every minimum",
+    on={"clouds": Clouds("minimum"), "crossed_clouds": Clouds("minimum")},
+)
+def robustness(clouds: Sequence[CloudCase], crossed_clouds: Sequence[CloudCase]) -> Measured:
     """Measure whether the pattern belongs to the minimum or to a setting (§5.3)."""
     shares, details = [], []
-    for entry in spec["clouds"]:
-        (full,) = _full_space([entry], sources).values()
-        settings = [n for n, t in entry["embeddings"].items() if t["method"] == "phate"]
+    for case in clouds:
+        settings = [each for each in case.embeddings if each.technique["method"] == "phate"]
         if not settings:
             raise LossmapError(
-                f"cloud '{entry['cloud']}': expected embeddings by phate, got "
-                f"{', '.join(entry['embeddings']) or 'none'}; add them under clouds"
+                f"cloud '{case.name}': expected embeddings by phate, got "
+                f"{_list_embeddings(case)}; add them under clouds"
             )
-        drawn = {name: measure_outward_share(_embedded(name, sources)) for name in settings}
-        shares.append(measure_agreement(list(drawn.values()), measure_outward_share(full)))
-        details.append(list_cases(list(drawn), list(drawn.values())))
-    crossed = _describe_retraining(_full_space(spec["crossed_clouds"], sources))
+        drawn = [measure_outward_share(_measure_picture(each)) for each in settings]
+        truth = measure_outward_share(measure_retraining(case.cloud))
+        shares.append(measure_agreement(drawn, truth))
+        details.append(list_cases([each.name for each in settings], drawn))
     low, high = span(shares)
-    return Claim(
-        "horoi-robustness",
-        "The pattern is a property of the minimum, not of a setting of the embedding",
-        "",
-        "share of settings of PHATE (cosine of centered or raw weights, euclidean; three knn) that "
-        "draw most jumps as the full space has them, outward first or not; smallest over minima",
+    return Measured(
         low,
         low,
         high,
         f"share of jumps drawn outward first: {'; '.join(details)}; weight decay and augmentation "
-        f"crossed: {crossed}",
-        f"the share is at least {AGREE:.2f} for every minimum",
-        judge(low >= AGREE, testable),
+        f"crossed: {_describe_retraining(_full_space(crossed_clouds))}",
+        low >= AGREE,
     )
 
 
@@ -432,54 +414,31 @@ def measure_agreement(drawn: Sequence[float], truth: float) -> float:
     return float(np.where(np.isnan(shares + truth), np.nan, alike).mean())
 
 
-def claim_accuracy(spec: dict, sources: Sources, testable: bool) -> Claim:
+@claim(
+    "horoi-accuracy",
+    says="Weight decay and augmentation raise the test accuracy by about ten points; random labels "
+    "are fitted",
+    paper="CIFAR-10: good 0.95, bad 0.85; CIFAR-100: good 0.70, bad 0.60",
+    statistic="smallest difference of test accuracy, good minus bad, over data sets and "
+    "initializations",
+    rule=f"every difference is at least {MIN_GAP:g} and random labels are fitted to at least "
+    f"{FITS:g}",
+    on={"good_runs": Runs(), "bad_runs": Runs(pairs="good_runs"), "memorization_runs": Runs()},
+)
+def accuracy(
+    good_runs: Sequence[RunCase], bad_runs: Sequence[RunCase], memorization_runs: Sequence[RunCase]
+) -> Measured:
     """Measure how much better good minima generalize, and the fit of random labels (§5.1)."""
-    good, bad, random = (
-        {
-            e["run"]: load_part(sources[f"trajectory/{e['run']}"], Trajectory, "history")
-            for e in spec[f"{kind}_runs"]
-        }
-        for kind in ("good", "bad", "memorization")
-    )
-    if len(good) != len(bad):
-        raise LossmapError(
-            f"horoi-accuracy: {len(good)} good_runs and {len(bad)} bad_runs, expected pairs from "
-            "one data set and initialization; name as many of each"
-        )
     gaps = [
-        float(better.test_accuracy[-1] - worse.test_accuracy[-1])
-        for better, worse in zip(good.values(), bad.values(), strict=True)
+        float(better.history.test_accuracy[-1] - worse.history.test_accuracy[-1])
+        for better, worse in zip(good_runs, bad_runs, strict=True)
     ]
-    fitted, _ = span(history.train_accuracy[-1] for history in random.values())
+    fitted, _ = span(case.history.train_accuracy[-1] for case in memorization_runs)
     low, high = span(gaps)
     details = "; ".join(
-        f"{run}: test {h.test_accuracy[-1]:.3f}, train {h.train_accuracy[-1]:.3f}, training loss "
-        f"{h.train_loss[-1]:.3g}"
-        for run, h in (good | bad | random).items()
+        f"{case.name}: test {case.history.test_accuracy[-1]:.3f}, "
+        f"train {case.history.train_accuracy[-1]:.3f}, "
+        f"training loss {case.history.train_loss[-1]:.3g}"
+        for case in (*good_runs, *bad_runs, *memorization_runs)
     )
-    return Claim(
-        "horoi-accuracy",
-        "Weight decay and augmentation raise the test accuracy by about ten points; random labels "
-        "are fitted",
-        "CIFAR-10: good 0.95, bad 0.85; CIFAR-100: good 0.70, bad 0.60",
-        "smallest difference of test accuracy, good minus bad, over data sets and initializations",
-        low,
-        low,
-        high,
-        details,
-        f"every difference is at least {MIN_GAP:g} and random labels are fitted to at least "
-        f"{FITS:g}",
-        judge(low >= MIN_GAP and fitted >= FITS, testable),
-    )
-
-
-CLAIMS = {
-    "horoi-star": claim_star,
-    "horoi-phate-continuity": claim_continuity,
-    "horoi-adam-norm": claim_adam_norm,
-    "horoi-sgd-direction": claim_sgd_direction,
-    "horoi-adam-spread": claim_adam_spread,
-    "horoi-null-control": claim_null_control,
-    "horoi-robustness": claim_robustness,
-    "horoi-accuracy": claim_accuracy,
-}
+    return Measured(low, low, high, details, low >= MIN_GAP and fitted >= FITS)

@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist
 from scipy.stats import rankdata
 
 from lossmap.errors import LossmapError
-from lossmap.geometry.distances import trajectory_rows
+from lossmap.geometry.paths import trajectory_rows
 
 LONG = 10.0
 """A step is long if it is more than this many times the median step."""

@@ -7,7 +7,7 @@ differences. Works on arrays or HDF5 datasets, some columns at a time: memory do
 number of parameters.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
@@ -15,6 +15,7 @@ from scipy.spatial.distance import pdist, squareform
 from lossmap.artifacts.distance import Cloud, Origins
 from lossmap.errors import LossmapError
 from lossmap.geometry.columns import ProductSum, column_tiles, row_squares
+from lossmap.geometry.paths import trajectory_rows
 
 
 def measure_cloud_geometry(sources: Mapping[str, object], origins: Origins) -> Cloud:
@@ -101,12 +102,6 @@ def _label_row(row: int, sources: Mapping[str, object]) -> str:
     counts = [int(np.prod(source.shape[:-1])) for source in sources.values()]
     labels = [f"{name}: row {i}" for name, n in zip(sources, counts, strict=True) for i in range(n)]
     return labels[row]
-
-
-def trajectory_rows(trajectory: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the rows of each trajectory in their order; rows marked -1 belong to none."""
-    for index in range(trajectory.max(initial=-1) + 1):
-        yield np.flatnonzero(trajectory == index)
 
 
 def _squared_distances(gram: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 from lossmap.artifacts.curves import CURVES
 from lossmap.artifacts.distance import Cloud, Origins
 from lossmap.errors import LossmapError
-from lossmap.geometry.distances import measure_cloud_geometry, trajectory_rows
+from lossmap.geometry.distances import measure_cloud_geometry
+from lossmap.geometry.paths import trajectory_rows
 
 REST = 0.1
 """Share of the jump that is left at the end of the straight model."""

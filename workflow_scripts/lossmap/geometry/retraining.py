@@ -11,7 +11,7 @@ import numpy as np
 
 from lossmap.artifacts.distance import Cloud, Origins
 from lossmap.errors import LossmapError
-from lossmap.geometry.distances import trajectory_rows
+from lossmap.geometry.paths import trajectory_rows
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def jump_and_retrain(
     dataset : what the minimum was trained on, with the same labels
     minimum : of `load_minimum`
     artifacts : what is stored with each artifact, by its path; the specifications are a training
-        run's, and ``direction`` (seed), ``steps`` (sizes), ``ignore`` (of the filter normalization)
+        run's, and ``direction`` (seed), ``step_sizes``, ``ignore`` (of the filter normalization)
     device : ``cpu`` or ``cuda``
     log : receives one line per epoch
 
@@ -77,14 +77,14 @@ def _retrain_direction(
     direction = draw_filter_normalized(theta, layout, seed, axes=1, ignore=spec["ignore"])[0]
     widths = {"thetas": theta.size, "buffers": buffers.size}
     with closing(Bench(path, provenance, spec, widths)) as place:
-        for step in spec["steps"]:
+        for step in spec["step_sizes"]:
             if step in place.known:
                 log.info("%s step %g: kept from before", path.stem, step)
                 continue
             start = theta + np.float32(step) * direction
             _retrain(run, (start, buffers), place, step, log)
         thetas, curves = place.assemble()
-        sizes = np.asarray(spec["steps"], np.float64)
+        sizes = np.asarray(spec["step_sizes"], np.float64)
         found = Jumps(thetas, sizes, np.arange(thetas.shape[1]), direction, seed, **curves)
         save(path, found, provenance)
         place.keep(path)
@@ -137,7 +137,7 @@ class Bench:
 
     def assemble(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return thetas, float32 (steps, epochs, params), on disk, and the curves by name."""
-        steps, epochs = self.spec["steps"], self.spec["epochs"] + 1
+        steps, epochs = self.spec["step_sizes"], self.spec["epochs"] + 1
         shape = (len(steps), epochs, self.widths["thetas"])
         curves = {name: np.empty(shape[:2]) for name in SNAPSHOT_CURVES}
         with open(self._joined, "wb") as stream:

@@ -6,21 +6,33 @@ left to be filled in by the job. Upstream artifacts enter by their content, not 
 
 from pathlib import Path
 
+from lossmap.claims.papers import find_statement
 from lossmap.workflow.configuration import (
     CIFAR_FILES,
-    claim_registry,
     cloud_kind,
     embedding_names,
+    embedding_technique,
+    epoch_of,
     jump_names,
     metrics_of,
     minimum_of,
-    moment_epoch,
     run_recipe,
     statistics_of,
 )
+from lossmap.workflow.schema import references
 
 LEDGER = "claims"
 """The name of the ledger that joins the papers' ledgers."""
+STAGES = {
+    "runs": "trajectory",
+    "bases": "basis",
+    "grids": "grid",
+    "projections": "projection",
+    "clouds": "distance",
+    "embeddings": "embedding",
+    "tables": "table",
+}
+"""The stage of the artifacts that are referred to by a name of a registry."""
 
 
 def dataset_file(config: dict, name: str) -> Path | None:
@@ -35,6 +47,12 @@ def dataset_file(config: dict, name: str) -> Path | None:
         path = Path(config["data_dir"]) / CIFAR_FILES[entry["source"]]
         return path if path.is_file() else None
     return None
+
+
+def dataset_files(config: dict, name: str) -> list[Path]:
+    """Return the files outside of the results that a data set is made from."""
+    file = dataset_file(config, name)
+    return [] if file is None else [file]
 
 
 def dataset_spec(config: dict, name: str) -> dict:
@@ -65,6 +83,8 @@ def network_spec(config: dict, run: str) -> dict:
 def trajectory_spec(config: dict, run: str) -> dict:
     """Return how a run is trained."""
     recipe = run_recipe(config, run)
+    if recipe.get("precision") == "float32":
+        del recipe["precision"]
     optimizer, schedule = recipe["optimizer"], recipe["schedule"]
     if optimizer["name"] == "adam":
         optimizer = {key: optimizer[key] for key in ("name", "lr", "weight_decay")}
@@ -81,40 +101,47 @@ def trajectory_spec(config: dict, run: str) -> dict:
 
 
 def jumps_spec(config: dict, name: str) -> dict:
-    """Return how one direction is jumped along and retrained from."""
-    minimum, direction = jump_names(config)[name]
-    return retraining_spec(config, minimum) | {"direction": direction}
-
-
-def retraining_spec(config: dict, minimum: str) -> dict:
-    """Return what the directions of a minimum share.
+    """Return how one direction is jumped along and retrained from.
 
     The minimum's own recipe (horoi2021 §4) but for the optimizer's rate and momentum: a fresh one,
     at a constant rate.
     """
+    minimum, direction = jump_names(config)[name]
     entry = minimum_of(config, minimum)
     trained = trajectory_spec(config, entry["run"])
     optimizer = {
-        **{"name": "sgd", "nesterov": False, "lr": entry["lr"], "momentum": entry["momentum"]},
+        "name": "sgd",
+        "nesterov": False,
+        "lr": entry["lr"],
+        "momentum": entry["momentum"],
         "weight_decay": trained["optimizer"]["weight_decay"],
     }
-    return trained | {
-        **{key: entry[key] for key in ("steps", "epochs", "ignore", "seed")},
+    return {
+        **trained,
+        **{key: entry[key] for key in ("step_sizes", "epochs", "ignore", "seed")},
         "optimizer": optimizer,
-        **{"schedule": {"name": "constant"}, "snapshot_every": 1},
+        "schedule": {"name": "constant"},
+        "snapshot_every": 1,
+        "direction": direction,
     }
 
 
-def jump_packs(config: dict) -> list[tuple[str, list[str]]]:
-    """Return the minimum and the artifacts of each job of the rule `jumps`."""
-    packs = []
+def jump_packs(config: dict) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the directions of each job of the rule `jumps`: stem and suffixes of their names."""
+    found = []
     for minimum in config["minima"]:
         entry = minimum_of(config, minimum)
         directions, size = entry["directions"], entry["per_job"]
         for start in range(0, len(directions), size):
             chosen = directions[start : start + size]
-            packs.append((minimum, [f"{minimum}-d{direction}" for direction in chosen]))
-    return packs
+            found.append(_pack(minimum, [f"d{direction}" for direction in chosen]))
+    return found
+
+
+def _pack(stem: str, parts: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Return a single name whole, so that one rule serves all that are single."""
+    names = [f"-{part}" for part in parts]
+    return (stem + names[0], ("",)) if len(names) == 1 else (stem, tuple(names))
 
 
 def distance_spec(config: dict, name: str) -> dict:
@@ -139,7 +166,8 @@ def _jumps_of(config: dict, minimum: str) -> list[str]:
     return [name for name, (found, _) in jump_names(config).items() if found == minimum]
 
 
-def _distance_sources(config: dict, name: str) -> list[str]:
+def distance_sources(config: dict, name: str) -> list[str]:
+    """Return what a cloud is made of."""
     cloud = config["clouds"][name]
     kind = cloud_kind(cloud)
     if kind == "tree":
@@ -156,24 +184,15 @@ def _distance_sources(config: dict, name: str) -> list[str]:
 
 def embedding_spec(config: dict, name: str) -> dict:
     """Return how a cloud is embedded."""
-    cloud, technique = embedding_names(config)[name]
-    return config["techniques"][technique] | config["clouds"][cloud]["embeddings"][technique]
+    return embedding_technique(config, name)
 
 
-def embedding_packs(config: dict) -> list[tuple[str, list[str]]]:
-    """Return the cloud and the artifacts of each job of the rule `embedding`."""
-    found = {
-        cloud: [f"{cloud}-{technique}" for technique in entry["embeddings"]]
-        for cloud, entry in config["clouds"].items()
-    }
-    return [(cloud, made) for cloud, made in found.items() if made]
-
-
-def job_name(config: dict, stage: str, name: str) -> str:
-    """Return the name of the job that makes an artifact: of its log and its benchmark."""
-    if stage == "jumps":
-        return next(made[0] for _, made in jump_packs(config) if name in made)
-    return embedding_names(config)[name][0] if stage == "embedding" else name
+def embedding_packs(config: dict) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the embeddings of each cloud, as stem and suffixes: one job makes them all."""
+    clouds = config["clouds"].items()
+    return [
+        _pack(cloud, list(entry["embeddings"])) for cloud, entry in clouds if entry["embeddings"]
+    ]
 
 
 def animation_spec(config: dict, name: str) -> dict:
@@ -189,7 +208,7 @@ def animation_spec(config: dict, name: str) -> dict:
 def basis_spec(config: dict, name: str) -> dict:
     """Return how a plane is fitted or drawn."""
     entry = config["bases"][name]
-    epoch = moment_epoch(config, entry["run"], entry["center"], f"bases.{name}.center")
+    epoch = epoch_of(config, entry["run"], entry["center"], f"bases.{name}.center")
     spec = {"method": entry["method"], "center_epoch": epoch}
     if entry["method"] == "pca":
         return spec | {"window": entry.get("window")}
@@ -212,10 +231,9 @@ def grid_spec(config: dict, name: str) -> dict:
 
 
 def _precision_spec(config: dict, entry: dict) -> dict:
-    """Return nothing for float32, so that how bfloat16 is checked matters to nothing else."""
-    if entry.get("precision", config["precision"]) == "float32":
-        return {}
-    return {"precision": "bf16", "bf16": config["bf16"]}
+    """Return nothing for float32, so that how others are checked matters to nothing else."""
+    precision = entry.get("precision", config["precision"])
+    return {} if precision == "float32" else {"precision": precision, "bf16": config["bf16"]}
 
 
 def projection_spec(config: dict, name: str) -> dict:
@@ -237,11 +255,9 @@ def figure_spec(config: dict, name: str) -> dict:
 
 def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
     panel = dict(panel)
-    if "moments" in panel:
-        where = f"figures.{figure}.moments"
-        panel["moments"] = [
-            moment_epoch(config, panel["run"], moment, where) for moment in panel["moments"]
-        ]
+    if "epochs" in panel:
+        where = f"figures.{figure}.epochs"
+        panel["epochs"] = [epoch_of(config, panel["run"], each, where) for each in panel["epochs"]]
     if "embedding" in panel:
         cloud = config["clouds"][embedding_names(config)[panel["embedding"]][0]]
         panel["method"] = embedding_spec(config, panel["embedding"])["method"]
@@ -253,7 +269,7 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
     if "grid" in panel:
         panel["basis"] = config["grids"][panel["grid"]]["basis"]
         basis = config["bases"][panel["basis"]]
-        epoch = moment_epoch(config, basis["run"], basis["center"], f"bases.{panel['basis']}")
+        epoch = epoch_of(config, basis["run"], basis["center"], f"bases.{panel['basis']}")
         panel["title"] = panel.get("title", "").replace("{epoch}", f"epoch {epoch}")
     return panel
 
@@ -273,26 +289,19 @@ def table_spec(config: dict, name: str) -> dict:
     """Return what a table shows; a column says so where its data are not the paper's."""
     columns = []
     for column in config["tables"][name]["columns"]:
-        run = run_of(config, "projection", column["projections"]["center"]["pca"])
+        run = run_of_projection(config, column["projections"]["center"]["pca"])
         title = _data_title(config, run)
         here = "" if title == column["dataset"] else f" (here {title})"
         columns.append(column | {"dataset": column["dataset"] + here})
     return {"table": name, "columns": columns}
 
 
-def panel_sources(panels: list[dict]) -> list[str]:
+def panel_sources(config: dict, panels: list[dict]) -> list[str]:
     """Return the artifacts that panels draw, as ``stage/name``, sorted."""
-    stages = (
-        ("run", "trajectory"),
-        ("grid", "grid"),
-        ("basis", "basis"),
-        ("projection", "projection"),
-        ("embedding", "embedding"),
-    )
-    found = {f"{stage}/{p[key]}" for p in panels for key, stage in stages if key in p}
-    for series in (series for panel in panels for series in panel.get("series", ())):
-        found |= {f"trajectory/{run}" for run in series["runs"]}
-    return sorted(found)
+    named = {reference for panel in panels for reference in references(panel, "panel")}
+    found = {f"{STAGES[registry]}/{name}" for registry, name in named if registry in STAGES}
+    bases = {config["grids"][name]["basis"] for registry, name in named if registry == "grids"}
+    return sorted(found | {f"basis/{basis}" for basis in bases})
 
 
 def table_sources(config: dict, table: str) -> list[str]:
@@ -304,17 +313,23 @@ def table_sources(config: dict, table: str) -> list[str]:
 
 def claims_spec(config: dict, paper: str) -> dict:
     """Return which claims are measured on which artifacts, and whether verdicts are given."""
-    found = config["claims"][paper]
     entries = {
-        name: {key: [_claim_case(config, key, entry) for entry in claim[key]] for key in claim}
-        for name, claim in found.items()
+        name: {
+            key: [_claim_case(config, names.registry, entry) for entry in claim[key]]
+            for key, names in find_statement(name).on.items()
+        }
+        for name, claim in config["claims"][paper].items()
     }
     return {"judge": config["judge_claims"], "claims": entries}
 
 
-def _claim_case(config: dict, key: str, name: str) -> dict | str:
-    """Return what a claim needs to know of one grid, run or cloud besides its artifact."""
-    registry = claim_registry(key)
+def claim_roots(config: dict, paper: str) -> tuple[str, ...]:
+    """Return the user's own claims among a paper's, as ``module.path:function``, sorted."""
+    return tuple(sorted(name for name in config["claims"].get(paper, ()) if ":" in name))
+
+
+def _claim_case(config: dict, registry: str, name: str) -> dict | str:
+    """Return what a claim needs to know of one entry of a registry besides its artifact."""
     if registry == "grids":
         return {"grid": name, "basis": config["grids"][name]["basis"]}
     if registry == "runs":
@@ -341,24 +356,18 @@ def _rule_of(optimizer: dict) -> str:
     return "SGD with momentum" if optimizer["momentum"] else "SGD"
 
 
-def ledger_spec(config: dict, name: str) -> dict:
-    """Return what a paper's ledger, or the ledger that joins them, is measured on."""
-    return {"papers": list(config["claims"])} if name == LEDGER else claims_spec(config, name)
+def ledger_names(config: dict) -> list[str]:
+    """Return the papers that have claims, and the ledger that joins theirs."""
+    return [*config["claims"], LEDGER] if config["claims"] else []
 
 
-def claims_sources(config: dict, name: str) -> list[str]:
-    """Return the artifacts that claims are measured on, as ``stage/name``, sorted.
-
-    `name` is a paper, or ``claims`` for the ledger that joins the papers'.
-    """
-    if name == LEDGER:
-        return [f"claims/{paper}" for paper in config["claims"]]
-    stages = {registry: stage for stage, registry in STAGES.items() if stage != "embedding"}
+def claims_sources(config: dict, paper: str) -> list[str]:
+    """Return the artifacts that the claims of a paper are measured on, sorted."""
     found = set()
-    for claim in config["claims"][name].values():
-        for key, entries in claim.items():
-            for entry in entries:
-                found |= _claim_artifacts(config, stages[claim_registry(key)], entry)
+    for claim, entry in config["claims"][paper].items():
+        for key, names in find_statement(claim).on.items():
+            for each in entry[key]:
+                found |= _claim_artifacts(config, STAGES[names.registry], each)
     return sorted(found)
 
 
@@ -374,82 +383,65 @@ def _cloud_artifacts(config: dict, cloud: str) -> set[str]:
     return {f"distance/{cloud}", *(f"embedding/{cloud}-{technique}" for technique in techniques)}
 
 
-def spec_of(config: dict, stage: str, name: str) -> dict:
-    """Return the specification of one artifact: the parameters that made it."""
-    make = {
-        "dataset": dataset_spec,
-        "trajectory": trajectory_spec,
-        "basis": basis_spec,
-        "grid": grid_spec,
-        "projection": projection_spec,
-        "jumps": jumps_spec,
-        "distance": distance_spec,
-        "embedding": embedding_spec,
-        "figure": figure_spec,
-        "table": table_spec,
-        "animation": animation_spec,
-        "claims": ledger_spec,
-    }
-    return make[stage](config, name)
+def run_of_grid(config: dict, name: str) -> str:
+    """Return the run whose landscape a grid is."""
+    return config["bases"][config["grids"][name]["basis"]]["run"]
 
 
-def sources(config: dict, stage: str, name: str) -> list[str]:
-    """Return the artifacts that one artifact is made from, as ``stage/name``."""
-    if stage in ("basis", "grid", "projection", "trajectory", "jumps"):
-        return _run_sources(config, stage, name)
-    find = {
-        "dataset": lambda: [],
-        "distance": lambda: _distance_sources(config, name),
-        "embedding": lambda: [f"distance/{embedding_names(config)[name][0]}"],
-        "figure": lambda: panel_sources(figure_spec(config, name)["panels"]),
-        "animation": lambda: panel_sources(animation_spec(config, name)["panels"]),
-        "table": lambda: table_sources(config, name),
-        "claims": lambda: claims_sources(config, name),
-    }
-    return find[stage]()
+def run_of_projection(config: dict, name: str) -> str:
+    """Return the run that is projected."""
+    return config["bases"][config["projections"][name]["basis"]]["run"]
 
 
-def _run_sources(config: dict, stage: str, name: str) -> list[str]:
-    run = run_of(config, stage, name)
-    dataset = f"dataset/{config['runs'][run]['dataset']}"
-    if stage == "trajectory":
-        return [dataset]
-    if stage == "jumps":
-        return [f"trajectory/{run}", dataset]
-    if stage == "basis":
-        return [f"trajectory/{run}"]
-    return [f"basis/{config[f'{stage}s'][name]['basis']}", f"trajectory/{run}", dataset]
+def run_of_jumps(config: dict, name: str) -> str:
+    """Return the run whose minimum is jumped from."""
+    return config["minima"][jump_names(config)[name][0]]["run"]
 
 
-STAGES = {
-    "dataset": "datasets",
-    "trajectory": "runs",
-    "basis": "bases",
-    "grid": "grids",
-    "projection": "projections",
-    "jumps": "minima",
-    "distance": "clouds",
-    "embedding": "clouds",
-    "figure": "figures",
-    "table": "tables",
-    "animation": "animations",
-}
-"""The stages in the order of the data, and the registry that each one's names come from."""
+def trajectory_sources(config: dict, run: str) -> list[str]:
+    """Return the data set of a run."""
+    return [f"dataset/{config['runs'][run]['dataset']}"]
 
 
-def names_of(config: dict, stage: str) -> list[str]:
-    """Return the names of a stage's artifacts."""
-    derived = {"jumps": jump_names, "embedding": embedding_names}
-    return list(derived[stage](config) if stage in derived else config[STAGES[stage]])
+def basis_sources(config: dict, name: str) -> list[str]:
+    """Return the run that a plane is fitted to."""
+    return [f"trajectory/{config['bases'][name]['run']}"]
 
 
-def run_of(config: dict, stage: str, name: str) -> str:
-    """Return the run that an artifact of a stage belongs to."""
-    if stage in ("grid", "projection"):
-        stage, name = "basis", config[f"{stage}s"][name]["basis"]
-    if stage == "jumps":
-        return config["minima"][jump_names(config)[name][0]]["run"]
-    return config["bases"][name]["run"] if stage == "basis" else name
+def grid_sources(config: dict, name: str) -> list[str]:
+    """Return basis, run and data set of a landscape."""
+    return _plane_sources(config, config["grids"][name]["basis"])
+
+
+def projection_sources(config: dict, name: str) -> list[str]:
+    """Return basis, run and data set of a projection."""
+    return _plane_sources(config, config["projections"][name]["basis"])
+
+
+def _plane_sources(config: dict, basis: str) -> list[str]:
+    (run,) = basis_sources(config, basis)
+    return [f"basis/{basis}", run, *trajectory_sources(config, run.partition("/")[2])]
+
+
+def jumps_sources(config: dict, name: str) -> list[str]:
+    """Return the run whose minimum is jumped from, and its data set."""
+    run = run_of_jumps(config, name)
+    return [f"trajectory/{run}", *trajectory_sources(config, run)]
+
+
+def embedding_sources(config: dict, name: str) -> list[str]:
+    """Return the distances that are embedded."""
+    return [f"distance/{embedding_names(config)[name][0]}"]
+
+
+def figure_sources(config: dict, name: str) -> list[str]:
+    """Return what a figure draws."""
+    return panel_sources(config, config["figures"][name]["panels"])
+
+
+def animation_sources(config: dict, name: str) -> list[str]:
+    """Return what an animation draws."""
+    return panel_sources(config, config["animations"][name]["panels"])
 
 
 def factory_of(config: dict, run: str) -> str:

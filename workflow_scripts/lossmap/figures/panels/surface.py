@@ -13,18 +13,21 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D, proj3d
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
-from lossmap.figures.landscape import (
+from lossmap.figures.landscape.collect import collect_landscape
+from lossmap.figures.landscape.family import LANDSCAPE, style_of
+from lossmap.figures.landscape.marks import (
     MARK_EDGES,
     MARK_SIZES,
     MARK_STYLES,
-    Panel,
     extent_of,
     marks_of,
     missing_cells,
     notes_of,
     place_arrows,
 )
+from lossmap.figures.panel import Cell, Comparison, Kind, Options
 from lossmap.figures.scale import LossScale
+from lossmap.figures.sources import Panel
 from lossmap.figures.style import (
     COLORMAP,
     GAP,
@@ -57,7 +60,7 @@ def plot_surface(
     Parameters
     ----------
     axes : made with ``computed_zorder=False``, so that marks stay visible behind the surface
-    panel : arrays of `lossmap.figures.panels`
+    panel : arrays of `lossmap.figures.landscape.collect`
     scale : heights and colors, shared by the panels of a comparison
     camera : elevation and azimuth, degrees
     epoch_norm : colors of the trajectory, its own epochs by default
@@ -269,3 +272,23 @@ def _draw_trajectory(
             gid="direction",
         )
         axes.add_artist(arrow)
+
+
+def _plot_cell(axes: Axes3D, cell: Cell, comparison: Comparison, options: Options) -> Axes3D:
+    axes.patch.set_visible(False)
+    camera = tuple(
+        float(cell.spec.get(angle, options[angle])) for angle in ("elevation", "azimuth")
+    )
+    style = style_of(comparison, options)
+    return plot_surface(axes, cell.panel, comparison.shared[0], camera=camera, **style)
+
+
+# A surface leaves room to the left of its box by itself; its loss axis needs some to the right.
+KIND = Kind(
+    LANDSCAPE,
+    collect_landscape,
+    _plot_cell,
+    aspect=0.9,
+    inset=(-0.12, 0.10, 0.20, 0.0),
+    axes={"projection": "3d", "computed_zorder": False},
+)

@@ -1,6 +1,7 @@
 """The L2 norm of the weights during training: a mean over runs and the range of the runs.
 
-Finished arrays in, drawn on given axes, axes returned.
+A norm panel holds for each series i `epochs_<i>` (epochs,) and `norm_<i>` (runs, epochs), and the
+words `label_names`.
 """
 
 import numpy as np
@@ -9,19 +10,21 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from lossmap.figures.families import (
+from lossmap.artifacts.store import load_part
+from lossmap.artifacts.trajectory import Trajectory
+from lossmap.errors import LossmapError
+from lossmap.figures.hues import ramp
+from lossmap.figures.panel import (
     Cell,
     Comparison,
-    Drawing,
     Family,
+    Kind,
     LegendLine,
     Options,
     wrap_entries,
 )
-from lossmap.figures.hues import ramp
-from lossmap.figures.landscape import Panel
 from lossmap.figures.scale import fit_scale, format_loss
-from lossmap.figures.sources import words
+from lossmap.figures.sources import Panel, Sources, Spec, find_artifact, words
 from lossmap.figures.style import GAP, NOTE_SIZE, points
 
 SHADE = 0.55
@@ -29,6 +32,38 @@ SHADE = 0.55
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 """Line styles by series, so that a print in gray can be read."""
 TICKS = 6
+
+
+def collect_norm(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
+    """Return the arrays of a norm panel.
+
+    Raises
+    ------
+    LossmapError
+        No series or run is named, a run is not among the sources, or the runs of a series kept
+        different epochs.
+    """
+    if not panel.get("series"):
+        raise LossmapError(f"{where}: 'norm' needs 'series', but none is named")
+    found: Panel = {"label_names": [series["label"] for series in panel["series"]]}
+    for index, series in enumerate(panel["series"]):
+        if not series["runs"]:
+            raise LossmapError(f"{where}: series '{series['label']}' names no run")
+        histories = [
+            load_part(find_artifact(f"trajectory/{run}", sources, where), Trajectory, "history")
+            for run in series["runs"]
+        ]
+        epochs = histories[0].epochs
+        for run, history in zip(series["runs"], histories, strict=True):
+            if not np.array_equal(history.epochs, epochs):
+                raise LossmapError(
+                    f"{where}: run '{run}' kept {len(history.epochs)} epochs up to "
+                    f"{history.epochs[-1]}, but '{series['runs'][0]}' of the same series "
+                    f"{len(epochs)} up to {epochs[-1]}; a band needs the same epochs"
+                )
+        found[f"epochs_{index}"] = epochs
+        found[f"norm_{index}"] = np.stack([history.theta_norm for history in histories])
+    return found
 
 
 def plot_norm(axes: Axes, panel: Panel) -> Axes:
@@ -40,7 +75,7 @@ def plot_norm(axes: Axes, panel: Panel) -> Axes:
     Parameters
     ----------
     axes : two-dimensional axes
-    panel : arrays of `lossmap.figures.panels_embedding`
+    panel : arrays of `collect_norm`
     """
     labels = words(panel, "label_names")
     for index, label in enumerate(labels):
@@ -129,8 +164,9 @@ def _note(cell: Cell, comparison: Comparison) -> list[str]:
     return notes_of(cell.panel)
 
 
-NORM = Drawing(
+KIND = Kind(
     Family("norm", explain=_explain, note=_note),
+    collect_norm,
     _plot_cell,
     aspect=0.75,
     inset=(0.36, 0.30, 0.08, 0.04),

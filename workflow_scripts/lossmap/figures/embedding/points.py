@@ -12,11 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
+from lossmap.figures.embedding.collect import METHODS
 from lossmap.figures.hues import darken, flat_colors, ramp, step_colors, visible_map
-from lossmap.figures.landscape import Panel
-from lossmap.figures.panels_embedding import METHODS
 from lossmap.figures.scale import LossScale
-from lossmap.figures.sources import words
+from lossmap.figures.sources import Panel, words
 from lossmap.figures.style import GAP, GOLD, INK, NOTE_SIZE, ZORDER, points
 
 SHADED = ("direction", "source")
@@ -79,7 +78,7 @@ def plot_embedding(
     Parameters
     ----------
     axes : two-dimensional axes
-    panel : arrays of `lossmap.figures.panels_embedding`
+    panel : arrays of `lossmap.figures.embedding.collect`
     coloring : colors, shared by the panels of a comparison
     marks : of ``jumps``, ``starts``, ``ends``
     lines : whether the points of a trajectory are joined

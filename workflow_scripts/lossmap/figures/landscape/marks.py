@@ -3,14 +3,12 @@
 Finished arrays in, numbers and words out; draws nothing itself.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from lossmap.figures.scale import LossScale
+from lossmap.figures.sources import Panel
 from lossmap.figures.style import CENTER, CONVERGED, INK
 
-Panel = Mapping[str, np.ndarray]
 Extent = tuple[float, float]
 
 POINTS = ("center", "converged")

@@ -1,16 +1,9 @@
-"""Collects what a figure draws: artifacts in, finished arrays out, panel by panel.
-
-Owns the names of the arrays in ``figure/*.h5``. Knows no axes: the drawing modules receive these
-arrays and nothing else.
+"""Collects what surfaces and contour maps draw: artifacts in, finished arrays out.
 
 A landscape panel holds `alphas` (n_alpha,), `betas` (n_beta,), `loss` (n_alpha, n_beta) in nats
 and, where asked for, `center` and `converged` (3,) as (alpha, beta, loss), `trajectory`
-(snapshots, 3) likewise and `epochs` (snapshots,). A loss that is not known at a point is NaN. A
-curve panel holds `iteration` and `iteration_loss` (updates,), `mean_iteration` and `running_mean`,
-`moments` (epochs) and `moment_iterations`. Embedding and norm panels: see `panels_embedding`.
+(snapshots, 3) likewise and `epochs` (snapshots,). A loss that is not known at a point is NaN.
 """
-
-from string import ascii_lowercase
 
 import numpy as np
 
@@ -18,43 +11,21 @@ from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.store import load, load_part
-from lossmap.artifacts.trajectory import Trajectory, find_snapshot
 from lossmap.errors import LossmapError
-from lossmap.figures.panels_embedding import collect_embedding, collect_norm
 from lossmap.figures.sources import Panel, Sources, Spec, check_choice, find_source
 
 MARKS = ("center", "converged")
 HEIGHTS = ("true", "projected")
 
 
-def collect_panels(spec: Spec, sources: Sources) -> dict[str, Panel]:
-    """Return the arrays that a figure draws, by panel name (``panel-a``, ``panel-b`` …).
-
-    Parameters
-    ----------
-    spec : the figure's entry of the registry
-    sources : path of each artifact, by ``stage/name``
+def collect_landscape(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
+    """Return the arrays of a landscape panel.
 
     Raises
     ------
     LossmapError
-        A panel asks for something unknown, for an artifact that is not among the sources, or an
-        artifact is damaged.
+        The panel asks for something unknown, or for an artifact that is not among the sources.
     """
-    panels = {}
-    for name, panel in zip(panel_names(spec), spec["panels"], strict=True):
-        where = f"{spec['figure']} {name}"
-        check_choice(where, "draw", panel["draw"], tuple(_COLLECTORS))
-        panels[name] = _COLLECTORS[panel["draw"]](panel, spec, sources, where)
-    return panels
-
-
-def panel_names(spec: Spec) -> list[str]:
-    """Return the names of a figure's panels, ``panel-a`` first."""
-    return [f"panel-{letter}" for letter, _ in zip(ascii_lowercase, spec["panels"], strict=False)]
-
-
-def _collect_landscape(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
     grid = load(find_source(panel, "grid", sources, where), Grid)
     found = {"alphas": grid.alphas, "betas": grid.betas, "loss": grid.loss}
     projection = None
@@ -118,34 +89,3 @@ def _weigh(positions: np.ndarray, position: float) -> list[tuple[int, float]]:
     lower = upper - 1
     share = (position - positions[lower]) / (positions[upper] - positions[lower])
     return [(lower, 1.0 - share), (upper, share)]
-
-
-def _collect_curve(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
-    path = find_source(panel, "run", sources, where, stage="trajectory")
-    history = load_part(path, Trajectory, "history")
-    losses = history.iteration_loss
-    epochs = max(int(history.epochs[-1]), 1)
-    window = int(panel.get("window", max(1, len(losses) // epochs)))
-    if not 1 <= window <= len(losses):
-        raise LossmapError(
-            f"{where}: window is {window} iterations, but run '{panel['run']}' has {len(losses)}"
-        )
-    moments = np.asarray(panel.get("moments", ()), np.int64)
-    rows = [find_snapshot(history.epochs, int(epoch), path) for epoch in moments]
-    return {
-        "iteration": np.arange(len(losses)),
-        "iteration_loss": losses,
-        "mean_iteration": np.arange(window - 1, len(losses)),
-        "running_mean": np.lib.stride_tricks.sliding_window_view(losses, window).mean(axis=1),
-        "moments": moments,
-        "moment_iterations": history.steps[rows] if rows else np.zeros(0, np.int64),
-    }
-
-
-_COLLECTORS = {
-    "curve": _collect_curve,
-    "surface": _collect_landscape,
-    "contour": _collect_landscape,
-    "embedding": collect_embedding,
-    "norm": collect_norm,
-}

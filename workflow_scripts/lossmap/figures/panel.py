@@ -1,8 +1,8 @@
-"""What a family of panels brings to a figure, and the parts that a figure is laid out from.
+"""What a kind of panel is, and the parts that a figure is laid out from.
 
-Compose gives every panel a place; its family gives the scale that a comparison shares, the color
-bars under it, the lines of the legend and the drawing itself. A new kind of panel is one `Drawing`
-in the table of `lossmap.figures.compose` and one collector in `lossmap.figures.panels`.
+A kind is the module `lossmap.figures.panels.<draw>`, found by the word under ``draw``: its `KIND`
+says what is collected from artifacts, how it is drawn, and by its family what a comparison shares:
+the scale, the color bars under it and the lines of the legend. Compose gives every panel a place.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lossmap.figures.sources import Panel, Sources, Spec
 from lossmap.figures.style import FONT_SIZE, PAGE_WIDTH
 
 Options = Mapping[str, Any]
@@ -26,9 +27,9 @@ class Cell:
     """One panel with its place in the figure."""
 
     name: str
-    spec: Mapping[str, Any]
+    spec: Spec
     panel: Mapping[str, Any]
-    drawing: "Drawing"
+    kind: "Kind"
     row: int
     column: int
     group: str = ""
@@ -125,11 +126,13 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """One way to draw a panel.
+class Kind:
+    """A kind of panel.
 
     Attributes
     ----------
+    collect : from the panel's and the figure's entries, the artifacts and the words that name the
+        panel in a message, to the arrays that are drawn; raises LossmapError
     plot : draws a cell of a comparison on its axes
     aspect : height of a panel by its width; the tallest panel sets the height of its row
     inset : inches kept free for labels inside a panel: left, bottom, right, top
@@ -137,6 +140,7 @@ class Drawing:
     """
 
     family: Family
+    collect: Callable[[Spec, Spec, Sources, str], Panel]
     plot: Callable[[Axes, Cell, Comparison, Options], Axes]
     aspect: float
     inset: Box

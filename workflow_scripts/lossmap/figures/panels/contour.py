@@ -12,19 +12,22 @@ from matplotlib.contour import ContourSet
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from lossmap.figures.landscape import (
+from lossmap.figures.landscape.collect import collect_landscape
+from lossmap.figures.landscape.family import LANDSCAPE, style_of
+from lossmap.figures.landscape.marks import (
     MARK_EDGES,
     MARK_SIZES,
     MARK_STYLES,
     POINTS,
-    Panel,
     extent_of,
     marks_of,
     missing_cells,
     notes_of,
     place_arrows,
 )
+from lossmap.figures.panel import Cell, Comparison, Kind, Options
 from lossmap.figures.scale import LossScale, format_loss
+from lossmap.figures.sources import Panel
 from lossmap.figures.style import (
     COLORMAP,
     GAP,
@@ -55,7 +58,7 @@ def plot_contour(
     Parameters
     ----------
     axes : two-dimensional axes
-    panel : arrays of `lossmap.figures.panels`
+    panel : arrays of `lossmap.figures.landscape.collect`
     scale : heights and colors, shared by the panels of a comparison
     epoch_norm : colors of the trajectory, its own epochs by default
     """
@@ -220,3 +223,10 @@ def _draw_trajectory(axes: Axes, panel: Panel, epoch_norm: Normalize | None, col
             gid="direction",
         )
         axes.add_patch(arrow)
+
+
+def _plot_cell(axes: Axes, cell: Cell, comparison: Comparison, options: Options) -> Axes:
+    return plot_contour(axes, cell.panel, comparison.shared[0], **style_of(comparison, options))
+
+
+KIND = Kind(LANDSCAPE, collect_landscape, _plot_cell, aspect=1.0, inset=(0.36, 0.30, 0.04, 0.02))

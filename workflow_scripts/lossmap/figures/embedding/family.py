@@ -11,28 +11,25 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lossmap.errors import LossmapError
-from lossmap.figures.embedding import (
+from lossmap.figures.embedding.points import (
     MARK_STYLES,
     SHADED,
     Coloring,
     categories_of,
     hue_of,
     notes_of,
-    plot_embedding,
 )
-from lossmap.figures.families import (
+from lossmap.figures.hues import MIDDLE, STEPS, step_colors, visible_map
+from lossmap.figures.panel import (
     Bar,
     Cell,
     Comparison,
-    Drawing,
     Family,
     LegendLine,
     Options,
     wrap_entries,
 )
-from lossmap.figures.hues import MIDDLE, STEPS, step_colors, visible_map
-from lossmap.figures.landscapes import draw_loss_bar
-from lossmap.figures.scale import fit_scale
+from lossmap.figures.scale import draw_loss_bar, fit_scale
 from lossmap.figures.style import INK, points
 
 CATEGORIES = {"direction": "direction", "source": "", "trajectory": "trajectory"}
@@ -213,28 +210,8 @@ def _entry(name: str, label: str, face: object) -> Line2D:
     )
 
 
-def plot_cell(
-    axes: Axes, cell: Cell, comparison: Comparison, options: Options, until: int | None = None
-) -> Axes:
-    """Draw an embedding panel of a figure, up to an epoch of an animation."""
-    return plot_embedding(
-        axes,
-        cell.panel,
-        comparison.shared,
-        marks=cell.spec.get("marks", ()),
-        lines=options["lines"],
-        point_size=options["point_size"],
-        until=until,
-    )
-
-
 def _note(cell: Cell, comparison: Comparison) -> list[str]:
     return notes_of(cell.panel, comparison.shared)
 
 
-EMBEDDING = Drawing(
-    Family("embedding", compare_embeddings, explain_colors, _note),
-    plot_cell,
-    aspect=1.0,
-    inset=(0.13, 0.13, 0.0, 0.0),
-)
+EMBEDDING = Family("embedding", compare_embeddings, explain_colors, _note)

@@ -9,12 +9,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lossmap.figures.contour import plot_contour
-from lossmap.figures.families import Bar, Cell, Comparison, Drawing, Family, LegendLine, Options
-from lossmap.figures.landscape import MARK_EDGES, MARK_SIZES, MARK_STYLES, marks_of, notes_of
-from lossmap.figures.scale import LossScale, fit_scale
+from lossmap.figures.landscape.marks import MARK_EDGES, MARK_SIZES, MARK_STYLES, marks_of, notes_of
+from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options
+from lossmap.figures.scale import LossScale, draw_loss_bar, fit_scale
 from lossmap.figures.style import INK, points
-from lossmap.figures.surface import plot_surface
 
 
 def compare_landscapes(groups: list[list[Cell]], options: Options) -> list[Comparison]:
@@ -41,17 +39,6 @@ def _epoch_norm(cells: list[Cell]) -> Normalize | None:
     if not epochs:
         return None
     return Normalize(float(min(e.min() for e in epochs)), float(max(e.max() for e in epochs)))
-
-
-def draw_loss_bar(
-    figure: Figure, axes: Axes, length: float, *, scale: LossScale, colormap: object
-) -> None:
-    """Draw the color bar of a scale of losses, ticked at round losses in nats."""
-    mappable = ScalarMappable(scale.norm, colormap)
-    bar = figure.colorbar(mappable, cax=axes, orientation="horizontal", label="loss (nats)")
-    room = 0.28 if scale.name == "log" else 0.45  # inches for one label
-    number = max(3, int(length / room))
-    scale.set_ticks(bar.ax.xaxis, scale.norm.vmin, scale.norm.vmax, at_most=number)
 
 
 def _draw_epoch_bar(
@@ -88,7 +75,8 @@ def _note(cell: Cell, comparison: Comparison) -> list[str]:
     return notes_of(cell.panel, comparison.shared[0])
 
 
-def _style(comparison: Comparison, options: Options) -> dict[str, object]:
+def style_of(comparison: Comparison, options: Options) -> dict[str, object]:
+    """Return what a surface and a contour map of one comparison are both drawn with."""
     return {
         "colormap": options["colormap"],
         "epoch_norm": comparison.shared[1],
@@ -96,26 +84,4 @@ def _style(comparison: Comparison, options: Options) -> dict[str, object]:
     }
 
 
-def _plot_contour(axes: Axes, cell: Cell, comparison: Comparison, options: Options) -> Axes:
-    return plot_contour(axes, cell.panel, comparison.shared[0], **_style(comparison, options))
-
-
-def _plot_surface(axes: Axes, cell: Cell, comparison: Comparison, options: Options) -> Axes:
-    axes.patch.set_visible(False)
-    camera = tuple(
-        float(cell.spec.get(angle, options[angle])) for angle in ("elevation", "azimuth")
-    )
-    style = _style(comparison, options)
-    return plot_surface(axes, cell.panel, comparison.shared[0], camera=camera, **style)
-
-
 LANDSCAPE = Family("landscape", compare_landscapes, explain_marks, _note)
-# A surface leaves room to the left of its box by itself; its loss axis needs some to the right.
-SURFACE = Drawing(
-    LANDSCAPE,
-    _plot_surface,
-    aspect=0.9,
-    inset=(-0.12, 0.10, 0.20, 0.0),
-    axes={"projection": "3d", "computed_zorder": False},
-)
-CONTOUR = Drawing(LANDSCAPE, _plot_contour, aspect=1.0, inset=(0.36, 0.30, 0.04, 0.02))

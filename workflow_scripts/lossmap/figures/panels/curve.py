@@ -1,16 +1,49 @@
 """The training loss of a run, iteration by iteration.
 
-Finished arrays in, drawn on given axes, axes returned.
+A curve panel holds `iteration` and `iteration_loss` (updates,), `mean_iteration` and
+`running_mean`, and for the marked epochs `epochs` and `epoch_iterations`.
 """
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from lossmap.figures.families import Cell, Comparison, Drawing, Family, Options
-from lossmap.figures.landscape import Panel
+from lossmap.artifacts.store import load_part
+from lossmap.artifacts.trajectory import Trajectory, find_snapshot
+from lossmap.errors import LossmapError
+from lossmap.figures.panel import Cell, Comparison, Family, Kind, Options
 from lossmap.figures.scale import format_loss
+from lossmap.figures.sources import Panel, Sources, Spec, find_source
 from lossmap.figures.style import CENTER, FAINT, LINE, ZORDER, points
+
+
+def collect_curve(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
+    """Return the arrays of a curve panel.
+
+    Raises
+    ------
+    LossmapError
+        The run is not among the sources, it kept no such epoch, or the window is too long.
+    """
+    path = find_source(panel, "run", sources, where, stage="trajectory")
+    history = load_part(path, Trajectory, "history")
+    losses = history.iteration_loss
+    epochs = max(int(history.epochs[-1]), 1)
+    window = int(panel.get("window", max(1, len(losses) // epochs)))
+    if not 1 <= window <= len(losses):
+        raise LossmapError(
+            f"{where}: window is {window} iterations, but run '{panel['run']}' has {len(losses)}"
+        )
+    marked = np.asarray(panel.get("epochs", ()), np.int64)
+    rows = [find_snapshot(history.epochs, int(epoch), path) for epoch in marked]
+    return {
+        "iteration": np.arange(len(losses)),
+        "iteration_loss": losses,
+        "mean_iteration": np.arange(window - 1, len(losses)),
+        "running_mean": np.lib.stride_tricks.sliding_window_view(losses, window).mean(axis=1),
+        "epochs": marked,
+        "epoch_iterations": history.steps[rows] if rows else np.zeros(0, np.int64),
+    }
 
 
 def plot_curve(axes: Axes, panel: Panel, *, y_scale: str = "linear") -> Axes:
@@ -19,7 +52,7 @@ def plot_curve(axes: Axes, panel: Panel, *, y_scale: str = "linear") -> Axes:
     Parameters
     ----------
     axes : two-dimensional axes
-    panel : arrays of `lossmap.figures.panels`
+    panel : arrays of `collect_curve`
     y_scale : ``linear`` or ``log``
     """
     losses = np.asarray(panel["iteration_loss"])
@@ -41,7 +74,7 @@ def plot_curve(axes: Axes, panel: Panel, *, y_scale: str = "linear") -> Axes:
     )
     axes.set_yscale(y_scale)
     axes.set_xlim(0, len(losses))
-    _draw_moments(axes, panel)
+    _mark_epochs(axes, panel)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     if y_scale == "linear":
         axes.set_ylim(bottom=0)
@@ -60,9 +93,9 @@ def plot_curve(axes: Axes, panel: Panel, *, y_scale: str = "linear") -> Axes:
     return axes
 
 
-def _draw_moments(axes: Axes, panel: Panel) -> None:
+def _mark_epochs(axes: Axes, panel: Panel) -> None:
     """Mark the epochs at which landscapes were taken: a dashed line, its epoch above the axes."""
-    epochs, iterations = np.asarray(panel["moments"]), np.asarray(panel["moment_iterations"])
+    epochs, iterations = np.asarray(panel["epochs"]), np.asarray(panel["epoch_iterations"])
     for epoch, iteration in zip(epochs, iterations, strict=True):
         axes.axvline(
             iteration,
@@ -70,7 +103,7 @@ def _draw_moments(axes: Axes, panel: Panel) -> None:
             linewidth=points(0.7),
             linestyle=(0, (3, 2)),
             zorder=ZORDER["floor"],
-            gid="moment",
+            gid="epoch",
         )
         axes.annotate(
             f"{epoch}",
@@ -81,7 +114,7 @@ def _draw_moments(axes: Axes, panel: Panel) -> None:
             ha="center",
             va="bottom",
             fontsize=points(6),
-            gid="moment-label",
+            gid="epoch-label",
         )
     if len(epochs):
         axes.annotate(
@@ -100,4 +133,4 @@ def _plot_cell(axes: Axes, cell: Cell, comparison: Comparison, options: Options)
     return plot_curve(axes, cell.panel, y_scale=cell.spec.get("y_scale", "linear"))
 
 
-CURVE = Drawing(Family("curve"), _plot_cell, aspect=0.8, inset=(0.36, 0.32, 0.08, 0.16))
+KIND = Kind(Family("curve"), collect_curve, _plot_cell, aspect=0.8, inset=(0.36, 0.32, 0.08, 0.16))

@@ -1,27 +1,16 @@
-"""Collects what embedding and norm panels draw: artifacts in, finished arrays out.
+"""Collects what embedding panels draw: artifacts in, finished arrays out.
 
 An embedding panel holds `points` (n, 2), and for each point `trajectory`, `epoch`, `direction`,
 `step_size`, `source`, `train_loss` (nats) and `label`, an index into the words `label_names`; and
 the one word `method`. Row order is the embedding's; an optimum has trajectory -1.
-
-A norm panel holds for each series i `epochs_<i>` (epochs,) and `norm_<i>` (runs, epochs), and the
-words `label_names`.
 """
 
 import numpy as np
 
 from lossmap.artifacts.embedding import Embedding
-from lossmap.artifacts.store import load, load_part
-from lossmap.artifacts.trajectory import Trajectory
+from lossmap.artifacts.store import load
 from lossmap.errors import LossmapError
-from lossmap.figures.sources import (
-    Panel,
-    Sources,
-    Spec,
-    check_choice,
-    find_artifact,
-    find_source,
-)
+from lossmap.figures.sources import Panel, Sources, Spec, check_choice, find_source
 
 METHODS = {"phate": "PHATE", "tsne": "t-SNE", "umap": "UMAP", "pca": "PC", "random": "random"}
 """What the axes of an embedding are called, by technique."""
@@ -80,35 +69,3 @@ def _check_content(found: Panel, panel: Spec, where: str) -> None:
                 "(jump directions and step sizes come with jump clouds, losses with trained "
                 "networks); choose another color or mark"
             )
-
-
-def collect_norm(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
-    """Return the arrays of a norm panel.
-
-    Raises
-    ------
-    LossmapError
-        No series or run is named, a run is not among the sources, or the runs of a series kept
-        different epochs.
-    """
-    if not panel.get("series"):
-        raise LossmapError(f"{where}: 'norm' needs 'series', but none is named")
-    found: Panel = {"label_names": [series["label"] for series in panel["series"]]}
-    for index, series in enumerate(panel["series"]):
-        if not series["runs"]:
-            raise LossmapError(f"{where}: series '{series['label']}' names no run")
-        histories = [
-            load_part(find_artifact(f"trajectory/{run}", sources, where), Trajectory, "history")
-            for run in series["runs"]
-        ]
-        epochs = histories[0].epochs
-        for run, history in zip(series["runs"], histories, strict=True):
-            if not np.array_equal(history.epochs, epochs):
-                raise LossmapError(
-                    f"{where}: run '{run}' kept {len(history.epochs)} epochs up to "
-                    f"{history.epochs[-1]}, but '{series['runs'][0]}' of the same series "
-                    f"{len(epochs)} up to {epochs[-1]}; a band needs the same epochs"
-                )
-        found[f"epochs_{index}"] = epochs
-        found[f"norm_{index}"] = np.stack([history.theta_norm for history in histories])
-    return found

@@ -1,0 +1,160 @@
+"""What a claim is measured on: entries of the configuration, with artifacts that load when asked.
+
+A case is told by the specification what its artifacts do not say, and knows where they lie.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.distance import Cloud
+from lossmap.artifacts.embedding import Embedding
+from lossmap.artifacts.figure import Table, load_panels
+from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.store import load, load_part
+from lossmap.artifacts.trajectory import History, Trajectory
+
+Sources = Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One entry of the configuration.
+
+    Attributes
+    ----------
+    name : of the entry
+    sources : path of each artifact by ``stage/name``
+    """
+
+    name: str
+    sources: Sources
+
+
+class BasisCase(Case):
+    """A plane."""
+
+    def part(self, name: str) -> np.ndarray:
+        """Return one dataset of the basis without the directions, which are as long as θ."""
+        return load_part(self.sources[f"basis/{self.name}"], Basis, name)
+
+
+class TableCase(Case):
+    """A table."""
+
+    @cached_property
+    def columns(self) -> dict[str, object]:
+        """Every column of the long table by its name, see artifacts/figure.py."""
+        return load_panels(self.sources[f"table/{self.name}"], Table)["table"]
+
+
+@dataclass(frozen=True)
+class GridCase(Case):
+    """A landscape and its plane."""
+
+    basis: BasisCase
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The losses."""
+        return load(self.sources[f"grid/{self.name}"], Grid)
+
+
+@dataclass(frozen=True)
+class RunCase(Case):
+    """A run.
+
+    Attributes
+    ----------
+    label : the optimizer, as the second paper calls it
+    seed : of initialization and batches
+    """
+
+    label: str
+    seed: int
+
+    @cached_property
+    def history(self) -> History:
+        """The curves of the training."""
+        return load_part(self.sources[f"trajectory/{self.name}"], Trajectory, "history")
+
+
+@dataclass(frozen=True)
+class EmbeddingCase(Case):
+    """An embedding.
+
+    Attributes
+    ----------
+    technique : its settings, ``method`` and ``metric`` among them
+    """
+
+    technique: Mapping[str, object]
+
+    @cached_property
+    def embedding(self) -> Embedding:
+        """The points and what the method says of itself."""
+        return load(self.sources[f"embedding/{self.name}"], Embedding)
+
+
+@dataclass(frozen=True)
+class CloudCase(Case):
+    """A cloud of weight vectors and its embeddings.
+
+    Attributes
+    ----------
+    of : the cloud that a null model imitates, None for others
+    runs : that a cloud of runs is made of
+    embeddings : in the order of their names
+    """
+
+    of: str | None
+    runs: tuple[RunCase, ...]
+    embeddings: tuple[EmbeddingCase, ...]
+
+    @cached_property
+    def cloud(self) -> Cloud:
+        """The exact pairwise geometry."""
+        return load(self.sources[f"distance/{self.name}"], Cloud)
+
+
+def open_case(registry: str, told: dict | str, sources: Sources) -> Case:
+    """Return a case from what the specification tells of it; loads nothing.
+
+    Parameters
+    ----------
+    registry : part of the configuration that it belongs to
+    told : its name where nothing else is to be said; otherwise see `claims_spec`
+    sources : path of each artifact by ``stage/name``
+    """
+    return _OPENERS[registry](told, sources)
+
+
+def _open_grid(told: dict, sources: Sources) -> GridCase:
+    return GridCase(told["grid"], sources, BasisCase(told["basis"], sources))
+
+
+def _open_run(told: dict, sources: Sources) -> RunCase:
+    return RunCase(told["run"], sources, told["label"], told["seed"])
+
+
+def _open_cloud(told: dict, sources: Sources) -> CloudCase:
+    return CloudCase(
+        told["cloud"],
+        sources,
+        told["of"],
+        tuple(_open_run(run, sources) for run in told["runs"]),
+        tuple(EmbeddingCase(n, sources, t) for n, t in sorted(told["embeddings"].items())),
+    )
+
+
+_OPENERS = {
+    "bases": BasisCase,
+    "clouds": _open_cloud,
+    "grids": _open_grid,
+    "runs": _open_run,
+    "tables": TableCase,
+}

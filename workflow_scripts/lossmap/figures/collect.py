@@ -1,0 +1,51 @@
+"""Collects what a figure draws: artifacts in, finished arrays out, panel by panel.
+
+Knows no axes: a panel is drawn from these arrays and nothing else. What they are called in
+``figure/*.h5``, each kind of panel says.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+from string import ascii_lowercase
+
+from lossmap.figures import panels
+from lossmap.figures.panel import Kind
+from lossmap.figures.sources import Panel, Sources, Spec, check_choice
+
+
+def collect_panels(spec: Spec, sources: Sources) -> dict[str, Panel]:
+    """Return the arrays that a figure draws, by panel name (``panel-a``, ``panel-b`` …).
+
+    Parameters
+    ----------
+    spec : the figure's entry of the registry
+    sources : path of each artifact, by ``stage/name``
+
+    Raises
+    ------
+    LossmapError
+        A panel asks for something unknown, for an artifact that is not among the sources, or an
+        artifact is damaged.
+    """
+    found = {}
+    for name, panel in zip(panel_names(spec), spec["panels"], strict=True):
+        where = f"{spec['figure']} {name}"
+        found[name] = find_kind(panel["draw"], where).collect(panel, spec, sources, where)
+    return found
+
+
+def panel_names(spec: Spec) -> list[str]:
+    """Return the names of a figure's panels, ``panel-a`` first."""
+    return [f"panel-{letter}" for letter, _ in zip(ascii_lowercase, spec["panels"], strict=False)]
+
+
+def find_kind(draw: str, where: str) -> Kind:
+    """Return the kind of panel that a word under ``draw`` names.
+
+    Raises
+    ------
+    LossmapError
+        There is no module of this name.
+    """
+    check_choice(where, "draw", draw, [module.name for module in iter_modules(panels.__path__)])
+    return import_module(f"{panels.__name__}.{draw}").KIND
