@@ -84,7 +84,8 @@ def import_factory(factory: str) -> Callable[..., nn.Module]:
     except Exception as error:  # a user's module may fail in any way
         raise LossmapError(
             f"network factory {factory!r}: expected an importable module '{match['module']}', "
-            f"got {kind_and_reason(error)}; correct the name or put the module's folder on PYTHONPATH"
+            f"got {kind_and_reason(error)}; correct the name or put "
+            "the module's folder on PYTHONPATH"
         ) from error
     function = getattr(module, match["function"], None)
     if not callable(function):
