@@ -169,6 +169,10 @@ kills: env ## SIGKILL jobs and workflows at random moments and compare bytes: ma
 fuzz: env ## read artifacts of every stage, damaged at random: make fuzz FUZZ=5000
 	@LOSSMAP_FUZZ=$(FUZZ) pytest -s -p no:xdist --timeout=0 tests/workflow/test_damage.py
 
+.PHONY: format-doc
+format-doc: env ## docs/format.md from the declarations of the artifacts
+	@python -m lossmap.artifacts.describe > docs/format.md
+
 .PHONY: format
 format: env ## format the code
 	@ruff check --quiet --fix-only $(PYTHON_SOURCES)

@@ -18,7 +18,7 @@ from lossmap.artifacts.distance import Cloud, Origins
 from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import save
-from lossmap.errors import LossmapError
+from lossmap.errors import LossmapError, reason
 from lossmap.geometry.continuity import measure_continuity
 from lossmap.geometry.distances import (
     center_gram,
@@ -289,7 +289,7 @@ def refusing_changes(method: str, allowed: Iterable[str] = ()) -> Iterator[None]
         warnings.simplefilter("always")
         yield
     for warning in caught:
-        text = " ".join(str(warning.message).split())
+        text = reason(warning.message)
         if text.startswith(tuple(allowed)):
             continue
         if issubclass(warning.category, DeprecationWarning | FutureWarning):

@@ -10,10 +10,11 @@ from lossmap.artifacts.store import open_artifact, read_values, save_artifact
 
 @artifact("figure", version=1)
 class Figure:
-    """Every array that a figure draws: one HDF5 group per panel, from ``panel-a`` on.
+    """Every array that a figure draws, one HDF5 group per panel.
 
-    The datasets of a panel depend on what it draws and are listed with its code; losses are in nats
-    per image, positions in units of the directions, words are strings.
+    The groups are ``panel-a``, ``panel-b`` … Which datasets a panel has depends on what it draws
+    and stands with its code; losses are in nats per image, positions in units of the directions,
+    words are text.
     """
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -29,10 +29,10 @@ from lossmap.artifacts.declare import (
     to_datasets,
     walk,
 )
-from lossmap.artifacts.files import reason, sync, writing
+from lossmap.artifacts.files import sync, writing
 from lossmap.artifacts.provenance import Provenance, announce, check_latest, withdraw
 from lossmap.artifacts.seal import SEAL_BYTES, is_sealed, read_mark, seal, seal_holds
-from lossmap.errors import LossmapError
+from lossmap.errors import LossmapError, reason
 
 LIBRARIES = (
     "h5py",
@@ -48,7 +48,7 @@ LIBRARIES = (
 CHUNK = 16384
 """Columns per chunk of a (snapshots, params) dataset: appends stay fast, column blocks too."""
 VERIFY_BYTES = 64 * 2**20
-"""Without a seal, artifacts up to this size are verified against their digest on reading."""
+"""Artifacts up to this size are verified against their content digest, once a process."""
 SEALED_BYTES = 2**30
 """Artifacts up to this size are verified against their seal, at about a second per gigabyte, once a
 process."""
@@ -62,8 +62,8 @@ DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticE
 BROKEN_SEAL = "damaged or edited since it was saved; delete it and run again"
 
 T = TypeVar("T")
-_whole: set[tuple] = set()
-"""The files, as they are now, whose seal has been found to hold in this process."""
+_verified: set[tuple] = set()
+"""What this process has verified: which check, of which file in which state."""
 
 
 def begin_job(
@@ -116,7 +116,7 @@ def digest_of(path: str | Path) -> str:
         if not is_sealed(path):
             with open(path, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
-    with _opened(path) as (file, _), _naming(path):
+    with _opened(path) as file, _naming(path):
         return str(file.attrs["digest"])
 
 
@@ -252,19 +252,23 @@ def _reserve(handle: int, datasets: Mapping[str, object]) -> None:
         os.close(handle)
 
 
-def _check_seal(path: Path) -> bool:
-    """Tell whether a file's seal holds, False where it has none; read once as long as it stays."""
-    state = path.stat()
-    known = (path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-    if known in _whole:
-        return True
-    if state.st_size > SEALED_BYTES or not is_sealed(path):  # foreign: others will tell
-        return False
+def _once(check: str, path: str | Path, verify: Callable[[], None]) -> None:
+    """Verify a file in one way, unless this process has done so and the file is as it was."""
+    state = os.stat(path)
+    times = state.st_mtime_ns, state.st_ctime_ns
+    known = (check, str(path), state.st_dev, state.st_ino, state.st_size, *times)
+    if known in _verified:
+        return
+    verify()
+    if time.time() - state.st_ctime > SETTLED_SECONDS:
+        _verified.add(known)
+
+
+def _check_seal(path: Path) -> None:
+    if path.stat().st_size > SEALED_BYTES or not is_sealed(path):  # foreign: others will tell
+        return
     if not seal_holds(path):
         raise LossmapError(f"{path}: {BROKEN_SEAL}")
-    if time.time() - state.st_ctime > SETTLED_SECONDS:
-        _whole.add(known)
-    return True
 
 
 def _write_dataset(file: h5py.File, name: str, values: object) -> None:
@@ -339,12 +343,11 @@ def _blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[h5py.File, bool]]:
-    """Open a file; tell as well whether it has a seal that holds."""
+def _opened(path: str | Path) -> Iterator[h5py.File]:
     path = Path(path)
     _check_exists(path)
     with _naming(path):
-        sealed = _check_seal(path)
+        _once("seal", path, lambda: _check_seal(path))
     try:
         file = h5py.File(path, "r")
     except DAMAGE as error:
@@ -354,7 +357,7 @@ def _opened(path: str | Path) -> Iterator[tuple[h5py.File, bool]]:
             "delete it and run again"
         ) from error
     with file:
-        yield file, sealed
+        yield file
 
 
 @contextmanager
@@ -366,12 +369,12 @@ def open_artifact(path: str | Path, kind: Kind) -> Iterator[h5py.File]:
     LossmapError
         The file is missing, damaged, of another kind or version, or lacks a dataset.
     """
-    with _opened(path) as (file, sealed):
+    with _opened(path) as file:
         with _naming(path):
             _check_identity(file, kind, path)
             check_fields(file, kind, path)
-            if not sealed and Path(path).stat().st_size <= VERIFY_BYTES:
-                verify_content(file, path)
+            if Path(path).stat().st_size <= VERIFY_BYTES:
+                _once("content", path, lambda: verify_content(file, path))
         try:
             yield file
         except OSError as error:  # a block that is read while it is streamed
@@ -471,7 +474,7 @@ def read_provenance(path: str | Path) -> Provenance:
     LossmapError
         The file is missing, damaged or no artifact.
     """
-    with _opened(path) as (file, _), _naming(path):
+    with _opened(path) as file, _naming(path):
         if not {"spec", "code", "inputs"} <= set(file.attrs):
             raise LossmapError(f"{path}: not a lossmap artifact; delete it and run again")
         inputs = json.loads(file.attrs["inputs"])

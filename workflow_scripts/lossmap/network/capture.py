@@ -13,6 +13,7 @@ from functools import cache
 
 import torch
 
+from lossmap.errors import kind_and_reason
 from lossmap.logs import logger
 
 _allowed = True
@@ -96,7 +97,7 @@ class Replayed:
             graph.replay()
             equal = all(map(_nearly_equal, self._touched, expected))
         except RuntimeError as error:
-            return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            return kind_and_reason(error)[:300]
         if not equal:
             return "its replay computes something else"
         self._graph = graph

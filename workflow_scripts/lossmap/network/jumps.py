@@ -24,7 +24,7 @@ from lossmap.artifacts.store import save, stream
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.geometry.plane import draw_filter_normalized
-from lossmap.network.checkpoint import Checkpoint, writing
+from lossmap.network.checkpoint import Checkpoint, saving
 from lossmap.network.training import Run, train_to_end
 
 
@@ -144,7 +144,7 @@ class Bench:
             for index, step in enumerate(steps):
                 find = self._kept_rows if step in self.known else self._trained_rows
                 with find(step) as (rows, found):
-                    with writing(self.folder):
+                    with saving(self.folder):
                         for row in rows:
                             stream.write(np.ascontiguousarray(row).data)
                     for name in SNAPSHOT_CURVES:

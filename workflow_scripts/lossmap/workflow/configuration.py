@@ -12,7 +12,7 @@ import yaml
 
 from lossmap.claims.declare import Names, Statement
 from lossmap.claims.papers import SHIPPED, find_statement
-from lossmap.errors import LossmapError
+from lossmap.errors import LossmapError, reason
 from lossmap.workflow.colormaps import COLORMAPS
 from lossmap.workflow.schema import (
     check_against_schema,
@@ -82,8 +82,7 @@ def _read_yaml(path: Path) -> dict:
     except OSError as error:
         raise LossmapError(f"{path}: cannot be read ({error.strerror}); restore it") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, no such date
-        where = " ".join(str(error).split())
-        raise LossmapError(f"{path}: not valid YAML: {where}; correct the file") from error
+        raise LossmapError(f"{path}: not valid YAML: {reason(error)}; correct the file") from error
     if found is None:
         return {}
     if not isinstance(found, dict):
