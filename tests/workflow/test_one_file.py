@@ -56,8 +56,8 @@ reached(config, "figure", "mine_fig1", "lossmap.figures.panels.bar")
 import matplotlib
 matplotlib.use("agg")
 from lossmap.figures.collect import collect_panels
-from lossmap.figures.compose import plot_figure
-figure = plot_figure(spec, collect_panels(spec, {}))
+from lossmap.figures.compose import draw_figure
+figure = draw_figure(spec, collect_panels(spec, {}))
 assert [patch.get_width() for axes in figure.axes for patch in axes.patches] == [0.5]
 """
 TECHNIQUE = '''

@@ -50,7 +50,7 @@ def read_settings(folder: str) -> dict[str, dict]:
 def _read_literal(path: Path) -> dict:
     try:
         for node in ast.parse(path.read_bytes()).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SETTINGS":
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "SETTINGS":
                 return dict(ast.literal_eval(node.value))
     except (SyntaxError, TypeError, ValueError) as error:
         raise LossmapError(f"{path}: SETTINGS is no literal ({error}); correct it") from error
