@@ -3,7 +3,7 @@
 from lossmap import logs
 from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.store import begin_job, load
-from lossmap.embedding import save_embeddings
+from lossmap.embedding.embed import save_embeddings
 
 logs.start(snakemake.log[0])
 provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from plain_loops import Child, alternate, make_point, random_dataset, timed
 
-from lossmap.geometry.plane import draw_filter_normalized
+from lossmap.geometry.planes.fn import draw_filter_normalized
 from lossmap.network.arithmetic import fix_arithmetic
 from lossmap.network.flops import count_forward_macs
 from lossmap.network.surface import Surface, spread_positions

@@ -269,6 +269,7 @@ def test_a_long_legend_is_broken_into_lines_on_the_page(run_cloud):
 
 def test_axes_are_square_named_after_the_method_and_without_ticks(jump_cloud):
     names = {"phate": "PHATE", "tsne": "t-SNE", "umap": "UMAP", "pca": "PC", "random": "random"}
+    names["isomap"] = "isomap"  # a technique of one's own has its own word
     for method, name in names.items():
         panel = jump_cloud(method=method)
         (axes,) = axes_of(draw([panel]), "panel-a")
@@ -363,7 +364,6 @@ def test_labels_rename_sources(cloud_file):
         ({"color": "red"}, "color is 'red', expected one of epoch, direction"),
         ({"hue": "up"}, "hue is 'up', expected one of ascending, descending"),
         ({"marks": ["center"]}, "marks is 'center', expected one of jumps"),
-        ({"method": "isomap"}, "method is 'isomap', expected one of phate"),
         ({"embedding": "other"}, "embedding/other is not among the inputs"),
     ],
 )

@@ -82,7 +82,7 @@ def test_a_factory_is_no_reference():
     assert references("resnet20", "network") == [("networks", "resnet20")]
 
 
-def test_a_new_kind_is_one_entry_of_the_schema(replaced_schema):
+def test_a_kind_is_a_closed_object(replaced_schema):
     kinds = {
         "bars": {"required": ["run"], "properties": {"run": {"type": "string", "refers": "runs"}}},
         "pie": {"properties": {"slices": {"type": "integer"}}},

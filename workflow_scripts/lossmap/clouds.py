@@ -28,7 +28,7 @@ def measure_cloud(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
     spec : by `kind`
         jumps: `minimum` (a run, whose last snapshot is the optimum) and `jumps` (names).
         runs: `runs` (names).
-        tree: see `lossmap.embedding.grow_tree`.
+        tree: see `lossmap.embedding.tree.grow_tree`.
         null: `null` (walks | straight) and `seed`.
     sources : path of each artifact by ``stage/name``. null: the cloud that is imitated, and a run
         of its network, which tells the number of parameters
@@ -40,7 +40,7 @@ def measure_cloud(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
     """
     kinds = {"jumps": _measure_jumps, "runs": _measure_runs, "null": _measure_null}
     if spec["kind"] == "tree":
-        from lossmap.embedding import grow_tree  # half a second, for one cloud of many
+        from lossmap.embedding.tree import grow_tree  # half a second, for one cloud of many
 
         return grow_tree(spec)
     if spec["kind"] not in kinds:

@@ -4,13 +4,12 @@ Knows no axes: a panel is drawn from these arrays and nothing else. What they ar
 ``figure/*.h5``, each kind of panel says.
 """
 
-from importlib import import_module
-from pkgutil import iter_modules
 from string import ascii_lowercase
 
 from lossmap.figures import panels
 from lossmap.figures.panel import Kind
-from lossmap.figures.sources import Panel, Sources, Spec, check_choice
+from lossmap.figures.sources import Panel, Sources, Spec
+from lossmap.kinds import find_kind
 
 
 def collect_panels(spec: Spec, sources: Sources) -> dict[str, Panel]:
@@ -30,7 +29,7 @@ def collect_panels(spec: Spec, sources: Sources) -> dict[str, Panel]:
     found = {}
     for name, panel in zip(panel_names(spec), spec["panels"], strict=True):
         where = f"{spec['figure']} {name}"
-        found[name] = find_kind(panel["draw"], where).collect(panel, spec, sources, where)
+        found[name] = kind_of(panel, where).collect(panel, spec, sources, where)
     return found
 
 
@@ -39,13 +38,6 @@ def panel_names(spec: Spec) -> list[str]:
     return [f"panel-{letter}" for letter, _ in zip(ascii_lowercase, spec["panels"], strict=False)]
 
 
-def find_kind(draw: str, where: str) -> Kind:
-    """Return the kind of panel that a word under ``draw`` names.
-
-    Raises
-    ------
-    LossmapError
-        There is no module of this name.
-    """
-    check_choice(where, "draw", draw, [module.name for module in iter_modules(panels.__path__)])
-    return import_module(f"{panels.__name__}.{draw}").KIND
+def kind_of(panel: Spec, where: str) -> Kind:
+    """Return the kind of a panel, which the word under ``draw`` names; raises LossmapError."""
+    return find_kind(panels, f"{where}: draw", panel["draw"]).KIND

@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from lossmap.errors import LossmapError
-from lossmap.figures.collect import find_kind, panel_names
+from lossmap.figures.collect import kind_of, panel_names
 from lossmap.figures.panel import Box, Cell, Comparison, LegendLine
 from lossmap.figures.style import (
     COLORMAP,
@@ -180,7 +180,7 @@ def _place_cells(spec: Mapping[str, Any], panels: Panels) -> list[Cell]:
     columns = int(spec.get("columns", len(names)))
     cells = []
     for index, (name, panel) in enumerate(zip(names, spec["panels"], strict=True)):
-        kind = find_kind(panel["draw"], f"{spec['figure']} {name}")
+        kind = kind_of(panel, f"{spec['figure']} {name}")
         cell = Cell(name, panel, panels[name], kind, *divmod(index, columns))
         share = f"share {panel['share']}" if "share" in panel else name
         cell.group = f"{kind.family.name} {share}"

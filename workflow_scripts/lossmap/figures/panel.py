@@ -3,6 +3,7 @@
 A kind is the module `lossmap.figures.panels.<draw>`, found by the word under ``draw``: its `KIND`
 says what is collected from artifacts, how it is drawn, and by its family what a comparison shares:
 the scale, the color bars under it and the lines of the legend. Compose gives every panel a place.
+What a configuration may say for it, its `SETTINGS` say.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -41,6 +41,11 @@ def column_tiles(sources: Sequence, rows: slice = EVERY) -> Iterator[tuple[slice
             yield slice(start + left, start + left + tile.shape[1]), tile
 
 
+def consecutive(rows: np.ndarray) -> slice:
+    """Return numbers of consecutive rows as a slice, which an HDF5 dataset reads at once."""
+    return slice(int(rows[0]), int(rows[-1]) + 1)
+
+
 def tile_widths(rows: int) -> tuple[int, int]:
     """Return the columns of one read and of one tile.
 

@@ -23,7 +23,7 @@ from lossmap.artifacts.provenance import Provenance, open_resume_folder, resume_
 from lossmap.artifacts.store import save, stream
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
-from lossmap.geometry.plane import draw_filter_normalized
+from lossmap.geometry.planes.fn import draw_filter_normalized
 from lossmap.network.checkpoint import Checkpoint, saving
 from lossmap.network.training import Run, train_to_end
 

@@ -1,7 +1,7 @@
 """What ``config/schema.yaml`` allows: the check of a configuration, and its references.
 
-Owns the two keywords that are not JSON Schema's, ``refers`` and ``kinds``, and the wording of every
-error. Knows no registry: what is defined, the caller says.
+Owns the keywords that are not JSON Schema's, ``refers``, ``kinds``, ``kinds_of`` and ``with``, and
+the wording of every error. Knows no registry: what is defined, the caller says.
 """
 
 import difflib
@@ -15,8 +15,11 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 from lossmap.errors import LossmapError
+from lossmap.kinds import read_settings
 
 SCHEMA = Path(__file__).resolve().parents[3] / "config" / "schema.yaml"
+_WORDS = ("with", "required", "properties", "dependentSchemas")
+"""What the closed object of a kind may have."""
 LISTED = 20
 """Names that a message lists at most."""
 REGISTRIES = {"embeddings": "clouds as <cloud>-<technique>", "colormaps": "matplotlib's colormaps"}
@@ -25,9 +28,63 @@ REGISTRIES = {"embeddings": "clouds as <cloud>-<technique>", "colormaps": "matpl
 
 @cache
 def load_schema() -> dict:
-    """Return the schema, read once."""
+    """Return the schema, read once, every kind in it whole.
+
+    Raises
+    ------
+    LossmapError
+        A module that is a kind does not say what a configuration may, or not correctly.
+    """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(SCHEMA.read_text(encoding="utf-8"), loader)
+    schema = yaml.load(SCHEMA.read_text(encoding="utf-8"), loader)
+    for part in schema["$defs"].values():
+        folder = part.get("kinds_of")
+        kinds = read_settings(folder) if folder else part.get("kinds")
+        if kinds is not None:
+            wheres = {kind: f"{folder}/{kind}.py: SETTINGS" if folder else kind for kind in kinds}
+            part["kinds"] = {
+                kind: _complete(kinds[kind], schema["$defs"], wheres[kind]) for kind in kinds
+            }
+    return schema
+
+
+def _complete(kind: Mapping, definitions: Mapping, where: str) -> dict:
+    """Return a kind together with what it has from the definitions that it names by ``with``.
+
+    Raises
+    ------
+    LossmapError
+        It says what no kind can, or names what is not defined.
+    """
+    for word in (word for word in kind if word not in _WORDS):
+        raise LossmapError(f"{where} has '{word}'{suggest(word, _WORDS)}; it may have {_WORDS}")
+    for name in _named_definitions(kind):
+        if name not in definitions:
+            raise LossmapError(f"{where} names '{name}', which is not among $defs of {SCHEMA.name}")
+    shared = _complete(definitions[kind["with"]], definitions, where) if "with" in kind else {}
+    properties = shared.get("properties", {}) | kind.get("properties", {})
+    required = [*shared.get("required", ()), *kind.get("required", ())]
+    for key in (key for key in required if key not in properties):
+        raise LossmapError(f"{where} requires '{key}', which is not among its properties")
+    return {**shared, **kind, "properties": properties, "required": required}
+
+
+def _named_definitions(part: object) -> Iterator[str]:
+    """Yield the names of all definitions that a part of the schema refers to."""
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            if key in ("with", "$ref") and isinstance(value, str):
+                yield value.removeprefix("#/$defs/")
+    for inner in part.values() if isinstance(part, Mapping) else part:
+        if isinstance(inner, Mapping | list):
+            yield from _named_definitions(inner)
+
+
+def resolve_kind(definition: str, kind: str, given: Mapping) -> dict[str, object]:
+    """Return the keys of a kind with what is given for each, or else its ``default``."""
+    properties = load_schema()["$defs"][definition]["kinds"][kind]["properties"]
+    defaults = {key: value["default"] for key, value in properties.items() if "default" in value}
+    return {key: value for key, value in (defaults | given).items() if key in properties}
 
 
 def check_against_schema(

@@ -19,7 +19,7 @@ from lossmap.workflow.configuration import (
     run_recipe,
     statistics_of,
 )
-from lossmap.workflow.schema import references
+from lossmap.workflow.schema import references, resolve_kind
 
 LEDGER = "claims"
 """The name of the ledger that joins the papers' ledgers."""
@@ -206,16 +206,16 @@ def animation_spec(config: dict, name: str) -> dict:
 
 
 def basis_spec(config: dict, name: str) -> dict:
-    """Return how a plane is fitted or drawn."""
+    """Return how a plane is fitted or drawn: the leaves of its method.
+
+    What an entry leaves out is what the section of the method's name says, or the method itself.
+    """
     entry = config["bases"][name]
     epoch = epoch_of(config, entry["run"], entry["center"], f"bases.{name}.center")
-    spec = {"method": entry["method"], "center_epoch": epoch}
-    if entry["method"] == "pca":
-        return spec | {"window": entry.get("window")}
-    return spec | {
-        "seeds": entry.get("seeds", [0]),
-        "ignore": entry.get("ignore", config["fn"]["ignore"]),
-    }
+    method = entry["method"]
+    own = resolve_kind("basis", method, config.get(method, {}) | entry)
+    own = {key: value for key, value in own.items() if key not in ("run", "center")}
+    return {"method": method, "center_epoch": epoch, **own}
 
 
 def grid_spec(config: dict, name: str) -> dict:

@@ -12,8 +12,6 @@ from lossmap.artifacts.store import load
 from lossmap.errors import LossmapError
 from lossmap.figures.sources import Panel, Sources, Spec, check_choice, find_source
 
-METHODS = {"phate": "PHATE", "tsne": "t-SNE", "umap": "UMAP", "pca": "PC", "random": "random"}
-"""What the axes of an embedding are called, by technique."""
 COLORS = ("epoch", "direction", "loss", "trajectory", "source")
 HUES = ("ascending", "descending")
 MARKS = ("jumps", "starts", "ends")
@@ -30,7 +28,6 @@ def collect_embedding(panel: Spec, spec: Spec, sources: Sources, where: str) -> 
     """
     check_choice(where, "color", panel.get("color", "epoch"), COLORS)
     check_choice(where, "hue", panel.get("hue", "ascending"), HUES)
-    check_choice(where, "method", panel.get("method"), tuple(METHODS))
     for mark in panel.get("marks", ()):
         check_choice(where, "marks", mark, MARKS)
     embedding = load(find_source(panel, "embedding", sources, where), Embedding)

@@ -39,6 +39,7 @@ from lossmap.figures.style import (
     points,
 )
 
+SETTINGS = {"with": "landscape", "properties": {}}
 SHADES = 128
 LABEL_MARGIN = 0.07
 """Share of the map's width and height next to its edges in which no level line is labeled."""

@@ -16,6 +16,20 @@ from lossmap.figures.scale import format_loss
 from lossmap.figures.sources import Panel, Sources, Spec, find_source
 from lossmap.figures.style import CENTER, FAINT, LINE, ZORDER, points
 
+SETTINGS = {
+    "with": "panel_shared",
+    "required": ["run"],
+    "properties": {
+        "run": {"type": "string", "refers": "runs"},
+        "epochs": {
+            "type": "array",
+            "items": {"type": ["string", "integer"], "refers": "epoch_names"},
+        },
+        "window": {"$ref": "#/$defs/count"},  # iterations of the running mean
+        "y_scale": {"enum": ["linear", "log"]},
+    },
+}
+
 
 def collect_curve(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
     """Return the arrays of a curve panel.

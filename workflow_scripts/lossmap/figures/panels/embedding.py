@@ -7,6 +7,18 @@ from lossmap.figures.embedding.family import EMBEDDING
 from lossmap.figures.embedding.points import plot_embedding
 from lossmap.figures.panel import Cell, Comparison, Kind, Options
 
+SETTINGS = {
+    "with": "panel_shared",
+    "required": ["embedding", "color"],
+    "properties": {
+        "share": {"type": "string"},
+        "embedding": {"type": "string", "refers": "embeddings"},
+        "color": {"enum": ["epoch", "direction", "loss", "trajectory", "source"]},
+        "hue": {"enum": ["ascending", "descending"]},
+        "marks": {"type": "array", "items": {"enum": ["jumps", "starts", "ends"]}},
+    },
+}
+
 
 def plot_cell(
     axes: Axes, cell: Cell, comparison: Comparison, options: Options, until: int | None = None

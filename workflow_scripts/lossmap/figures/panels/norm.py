@@ -27,6 +27,25 @@ from lossmap.figures.scale import fit_scale, format_loss
 from lossmap.figures.sources import Panel, Sources, Spec, find_artifact, words
 from lossmap.figures.style import GAP, NOTE_SIZE, points
 
+SETTINGS = {
+    "with": "panel_shared",
+    "required": ["series"],
+    "properties": {
+        "series": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["label", "runs"],
+                "properties": {
+                    "label": {"type": "string"},
+                    "runs": {"$ref": "#/$defs/names", "items": {"refers": "runs"}},
+                },
+            },
+        },
+    },
+}
 SHADE = 0.55
 """Where on the ramp of its hue a series is drawn."""
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))

@@ -39,6 +39,13 @@ from lossmap.figures.style import (
     points,
 )
 
+SETTINGS = {
+    "with": "landscape",
+    "properties": {
+        "elevation": {"$ref": "#/$defs/elevation"},
+        "azimuth": {"$ref": "#/$defs/azimuth"},
+    },
+}
 FLOOR_DEPTH = 0.34
 """Distance of the floor below the lowest loss, as a share of the drawn heights."""
 _TICK_OFFSET, _LABEL_OFFSET = 8.0, 21.0
