@@ -1,4 +1,4 @@
-"""The one exception that this project raises on purpose."""
+"""The one exception that this project raises on purpose, and how it quotes others."""
 
 
 class LossmapError(Exception):
@@ -6,3 +6,8 @@ class LossmapError(Exception):
 
     The message is one line; entry scripts print it without a traceback.
     """
+
+
+def name_error(error: Exception) -> str:
+    """Return type and message of somebody else's exception in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

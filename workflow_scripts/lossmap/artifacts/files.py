@@ -37,14 +37,14 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(path: str | Path) -> Iterator[None]:
+def writing(path: str | Path, saved: str = "nothing was lost") -> Iterator[None]:
     """Turn what a full or read-only disk raises into a LossmapError that names the file."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # h5py closes a file on a full disk with the latter
         raise LossmapError(
             f"{path}: cannot be written ({reason(error)}); "
-            "free or unlock the disk and run again, nothing was lost"
+            f"free or unlock the disk and run again, {saved}"
         ) from error
 
 

@@ -14,8 +14,11 @@ from pathlib import Path
 
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.files import write_text
-from lossmap.artifacts.seal import Mark, mark_inputs, mark_recipe
+from lossmap.artifacts.seal import Mark, fingerprint_of, mark_inputs
 from lossmap.errors import LossmapError
+
+Sources = Mapping[str, Path]
+"""Path of each artifact that another is made from, by ``stage/name``."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Provenance:
 
     def mark(self, content: str) -> Mark:
         """Return the mark of an artifact with the given content digest."""
-        return Mark(mark_recipe(self.spec, self.code), mark_inputs(self.inputs), content)
+        return Mark(fingerprint_of(self.spec, self.code), mark_inputs(self.inputs), content)
 
 
 def announce(provenance: Provenance, outputs: Iterable[str | Path]) -> str:
@@ -63,7 +66,7 @@ def announce(provenance: Provenance, outputs: Iterable[str | Path]) -> str:
     LossmapError
         The results cannot be written.
     """
-    job = f"{mark_recipe(provenance.spec, provenance.code)}-{mark_inputs(provenance.inputs)}"
+    job = f"{fingerprint_of(provenance.spec, provenance.code)}-{mark_inputs(provenance.inputs)}"
     for path in map(Path, outputs):
         if path.suffix == ".h5":
             write_text(_announcement(path), job)
@@ -76,7 +79,7 @@ def check_latest(path: str | Path, provenance: Provenance) -> None:
     Raises
     ------
     LossmapError
-        It has.
+        A later job has begun to make this artifact in another way, or has made it.
     """
     if provenance.job is None:
         return

@@ -6,7 +6,6 @@ A case is told by the specification what its artifacts do not say, and knows whe
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -15,10 +14,9 @@ from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.figure import Table, load_panels
 from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.provenance import Sources
 from lossmap.artifacts.store import load, load_part
 from lossmap.artifacts.trajectory import History, Trajectory
-
-Sources = Mapping[str, Path]
 
 
 @dataclass(frozen=True)

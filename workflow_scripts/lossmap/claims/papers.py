@@ -7,7 +7,7 @@ from pathlib import Path
 from lossmap.artifacts.claims import Claim
 from lossmap.claims import ding2023, horoi2021
 from lossmap.claims.declare import STATEMENTS, Statement
-from lossmap.errors import LossmapError
+from lossmap.errors import LossmapError, name_error
 
 SHIPPED = {
     found.id: found
@@ -38,10 +38,9 @@ def find_statement(name: str) -> Statement:
     try:
         found = getattr(importlib.import_module(module), function, None)
     except Exception as error:  # a user's module may fail in any way
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise LossmapError(
-            f"expected an importable module '{module}', got {reason}; correct the name or put the "
-            "module's folder on PYTHONPATH"
+            f"expected an importable module '{module}', got {name_error(error)}; "
+            "correct the name or put the module's folder on PYTHONPATH"
         ) from error
     if not isinstance(found, Statement):
         got = "nothing" if found is None else f"a {type(found).__name__}"

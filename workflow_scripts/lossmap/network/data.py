@@ -12,9 +12,9 @@ import numpy as np
 
 from lossmap.artifacts.dataset import Dataset
 from lossmap.errors import LossmapError
-from lossmap.network.sources.cifar import FOLDERS, load_cifar
-from lossmap.network.sources.digits import load_digits
-from lossmap.network.sources.hdf5 import load_hdf5
+from lossmap.network.loaders.cifar import FOLDERS, load_cifar
+from lossmap.network.loaders.digits import load_digits
+from lossmap.network.loaders.hdf5 import load_hdf5
 
 SOURCES = ("digits", "hdf5", "torchvision")
 

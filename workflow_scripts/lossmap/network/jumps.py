@@ -18,13 +18,14 @@ from filelock import FileLock
 
 from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.files import writing
 from lossmap.artifacts.jumps import FINISHED, Jumps, spec_of_resume_points
 from lossmap.artifacts.provenance import Provenance, open_resume_folder, resume_note
 from lossmap.artifacts.store import save, stream
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.geometry.plane import draw_filter_normalized
-from lossmap.network.checkpoint import Checkpoint, writing
+from lossmap.network.checkpoint import TRAINING_GOES_ON, Checkpoint
 from lossmap.network.training import Run, train_to_end
 
 
@@ -76,32 +77,32 @@ def _retrain_direction(
     layout, seed = run.network.layout, spec["direction"]
     direction = draw_filter_normalized(theta, layout, seed, axes=1, ignore=spec["ignore"])[0]
     widths = {"thetas": theta.size, "buffers": buffers.size}
-    with closing(Bench(path, provenance, spec, widths)) as place:
+    with closing(Workspace(path, provenance, spec, widths)) as workspace:
         for step in spec["step_sizes"]:
-            if step in place.known:
+            if step in workspace.known:
                 log.info("%s step %g: kept from before", path.stem, step)
                 continue
             start = theta + np.float32(step) * direction
-            _retrain(run, (start, buffers), place, step, log)
-        thetas, curves = place.assemble()
+            _retrain(run, (start, buffers), workspace, step, log)
+        thetas, curves = workspace.assemble()
         sizes = np.asarray(spec["step_sizes"], np.float64)
         found = Jumps(thetas, sizes, np.arange(thetas.shape[1]), direction, seed, **curves)
         save(path, found, provenance)
-        place.keep(path)
+        workspace.keep(path)
 
 
 def _retrain(
-    run: Run, start: tuple[np.ndarray, np.ndarray], place: "Bench", step: float, log: Logger
+    run: Run, start: tuple[np.ndarray, np.ndarray], workspace: "Workspace", step: float, log: Logger
 ) -> None:
     spec = run.spec
-    run.spec = spec | {"run": f"{place.name} step {step:g}"}
+    run.spec = spec | {"run": f"{workspace.name} step {step:g}"}
     run.begin(*start)
-    with closing(place.checkpoint(step)) as checkpoint:
+    with closing(workspace.checkpoint(step)) as checkpoint:
         train_to_end(run, checkpoint, log)
     run.spec = spec
 
 
-class Bench:
+class Workspace:
     """Where the retrainings of one direction lie until their artifact is written, and after.
 
     The folder is named by everything that one run depends on; which step sizes are asked for is not
@@ -144,7 +145,7 @@ class Bench:
             for index, step in enumerate(steps):
                 find = self._kept_rows if step in self.known else self._trained_rows
                 with find(step) as (rows, found):
-                    with writing(self.folder):
+                    with writing(self.folder, TRAINING_GOES_ON):
                         for row in rows:
                             stream.write(np.ascontiguousarray(row).data)
                     for name in SNAPSHOT_CURVES:

@@ -14,8 +14,19 @@ from lossmap.workflow.stages import ROOT
 from lossmap.workflow.targets import all_targets
 
 WORKFLOW = (
-    *("Snakefile", "rules", "config", "envs", "profiles", "workflow_scripts", "Makefile"),
-    *("README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "pyproject.toml", "docs"),
+    "Snakefile",
+    "rules",
+    "config",
+    "envs",
+    "profiles",
+    "workflow_scripts",
+    "Makefile",
+    "README.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "CITATION.cff",
+    "pyproject.toml",
+    "docs",
 )
 """What a clone consists of, but for its tests."""
 SETTINGS = "archive.yaml"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from lossmap.artifacts.files import reason
 from lossmap.claims.declare import Names, Statement
 from lossmap.claims.papers import SHIPPED, find_statement
 from lossmap.errors import LossmapError
@@ -24,10 +25,27 @@ from lossmap.workflow.schema import (
 
 REGISTRIES = ("defaults.yaml", "ding2023.yaml", "horoi2021.yaml")
 RULES = (
-    *("all", "datasets", "figures", "tables", "claims", "estimate", "audit", "report"),
-    *("ledger", "joined_ledger"),
-    *("dataset", "trajectory", "basis", "grid", "projection", "figure", "table"),
-    *("jumps", "distance", "embedding", "animation"),
+    "all",
+    "datasets",
+    "figures",
+    "tables",
+    "claims",
+    "estimate",
+    "audit",
+    "report",
+    "ledger",
+    "joined_ledger",
+    "dataset",
+    "trajectory",
+    "basis",
+    "grid",
+    "projection",
+    "figure",
+    "table",
+    "jumps",
+    "distance",
+    "embedding",
+    "animation",
 )
 """Names that no paper may have: a paper is a target like these."""
 _KINDS = {"datasets": "dataset", "bases": "basis", "techniques": "technique"}
@@ -82,8 +100,7 @@ def _read_yaml(path: Path) -> dict:
     except OSError as error:
         raise LossmapError(f"{path}: cannot be read ({error.strerror}); restore it") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, no such date
-        where = " ".join(str(error).split())
-        raise LossmapError(f"{path}: not valid YAML: {where}; correct the file") from error
+        raise LossmapError(f"{path}: not valid YAML: {reason(error)}; correct the file") from error
     if found is None:
         return {}
     if not isinstance(found, dict):

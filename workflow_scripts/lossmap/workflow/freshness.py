@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from lossmap.artifacts.seal import Mark, mark_inputs, mark_recipe, read_mark
+from lossmap.artifacts.seal import Mark, fingerprint_of, mark_inputs, read_mark
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.stages import sources
 
@@ -57,7 +57,7 @@ def survey(expected: Expected, targets: Iterable[str]) -> Survey:
 
 def _is_fresh(expected: Expected, target: str, mark: Mark, marks: Mapping[str, Mark]) -> bool:
     stage, name = target.split("/", 1)
-    if mark.recipe != mark_recipe(expected.spec(stage, name), expected.code(stage, name)):
+    if mark.fingerprint != fingerprint_of(expected.spec(stage, name), expected.code(stage, name)):
         return False
     sources = expected.sources(stage, name)
     if not sources or not marks.keys() >= set(sources):  # a source that is missing is made first

@@ -13,8 +13,9 @@ import h5py
 import numpy as np
 
 from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.files import reason
 from lossmap.errors import LossmapError
-from lossmap.network.sources.assembly import assemble_dataset, select_balanced
+from lossmap.network.loaders.assembly import assemble_dataset, select_balanced
 
 CHECKSUMS = "SHA256SUMS"
 _LAYOUT = "train/images, train/labels, test/images, test/labels and classes"
@@ -93,7 +94,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         known = h5py.is_hdf5(path)
         kind = "HDF5, but truncated or damaged" if known else "not a readable HDF5 file"
         raise LossmapError(
-            f"{path}: {kind} ({path.stat().st_size} bytes; {_flat(error)}); fetch the file again"
+            f"{path}: {kind} ({path.stat().st_size} bytes; {reason(error)}); fetch the file again"
         ) from error
     with file:
         yield file
@@ -106,7 +107,7 @@ def _reading(path: Path, name: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise LossmapError(
-            f"{path}: dataset '{name}' cannot be read ({_flat(error)}): damaged, or written with "
+            f"{path}: dataset '{name}' cannot be read ({reason(error)}): damaged, or written with "
             "a filter that this h5py lacks; fetch or write the file again"
         ) from error
 
@@ -182,7 +183,3 @@ def _describe(dataset: h5py.Dataset) -> str:
 
 def _times(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
-
-
-def _flat(error: Exception) -> str:
-    return " ".join(str(error).split())

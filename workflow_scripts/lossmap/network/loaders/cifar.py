@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.files import reason
 from lossmap.errors import LossmapError
-from lossmap.network.sources.assembly import assemble_dataset, select_balanced
+from lossmap.network.loaders.assembly import assemble_dataset, select_balanced
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 """torchvision's folder of each set, known here so that describing a source loads no torch."""
@@ -78,10 +79,9 @@ def _obtain(loader: type, root: Path, name: str) -> None:
     try:
         _download(loader, root)
     except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, zlib.error) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise LossmapError(
-            f"{folder}: absent, and {loader.url} could not be downloaded into {root} ({reason}); "
-            f"put {loader.base_folder}/ or {loader.filename} (torchvision's layout) or {name}.h5 "
+            f"{folder}: absent, and {loader.url} could not be downloaded into {root} "
+            f"({reason(error)}); put {loader.base_folder}/ or {loader.filename} (torchvision's layout) or {name}.h5 "
             f"into {root}"
         ) from error
 
@@ -92,8 +92,7 @@ def _check_md5(file: Path, md5: str, remedy: str) -> None:
     try:
         found = calculate_md5(file)
     except OSError as error:
-        reason = error.strerror or error
-        raise LossmapError(f"{file}: cannot be read ({reason}); {remedy}") from error
+        raise LossmapError(f"{file}: cannot be read ({reason(error)}); {remedy}") from error
     if found != md5:
         raise LossmapError(
             f"{file}: MD5 is {found}, expected {md5}: damaged, truncated or edited; {remedy}"
