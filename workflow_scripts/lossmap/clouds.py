@@ -1,6 +1,6 @@
 """Which weight vectors make a cloud, in which order, and where each comes from.
 
-Opens the artifacts that a cloud is made of and leaves the measuring to the rooms below.
+Opens the artifacts that a cloud is made of and leaves the measuring to `geometry`.
 """
 
 from contextlib import ExitStack
@@ -51,7 +51,7 @@ def measure_cloud(spec: dict, sources: Sources) -> Cloud:
 
 
 def _measure_jumps(spec: dict, sources: Sources) -> Cloud:
-    """Return the optimum, then each direction, in it each step size, in it each epoch."""
+    """Return the optimum, then every epoch of every step size of every direction."""
     with ExitStack() as stack:
         name = f"trajectory/{spec['minimum']}"
         run = stack.enter_context(stream(_path(name, sources), Trajectory))

@@ -25,7 +25,7 @@ Sources = Mapping[str, Path]
 class Provenance:
     """What made an artifact: canonical JSON of its parameters, hash of its code, input digests.
 
-    ``job`` is what a job has announced itself by, None outside of one; it is not stored.
+    ``job`` is the name that a job announced itself by, None outside a job; it is not stored.
     """
 
     spec: str
@@ -38,13 +38,13 @@ class Provenance:
         return json.loads(self.spec)
 
     def record(self) -> dict:
-        """Return what is stored of it."""
+        """Return the parts that are stored."""
         return {"spec": self.spec, "code": self.code, "inputs": dict(self.inputs)}
 
     def split(self, paths: Iterable[str | Path]) -> dict[Path, "Provenance"]:
-        """Return the provenance of each artifact of a job that was told their specs by name.
+        """Return the provenance of each artifact of a job whose spec holds theirs by name.
 
-        What one job makes is no parameter of any of it: that may change without a rebuild.
+        Which artifacts share a job is no parameter of theirs: it may change without a rebuild.
         """
         specs = self.parameters()
         return {
@@ -57,9 +57,9 @@ class Provenance:
 
 
 def announce(provenance: Provenance, outputs: Iterable[str | Path]) -> str:
-    """Say that a job begins to make some artifacts, and return the mark it is known by.
+    """Announce that a job is starting on some artifacts, and return the name it is known by.
 
-    Equal jobs have one mark: what one leaves, the other may finish.
+    Equal jobs have the same name: one may finish what the other left.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def resume_note(folder: Path) -> Path:
 
 
 def read_resume_folder(folder: Path) -> Provenance | None:
-    """Return what a folder of resume points belongs to, None where it does not say."""
+    """Return what a folder of resume points belongs to, None if it does not say."""
     try:
         return Provenance(**json.loads(resume_note(folder).read_text()))
     except (OSError, ValueError, TypeError):

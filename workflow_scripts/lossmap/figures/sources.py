@@ -1,4 +1,4 @@
-"""How a panel names what it draws, and how it is told that it cannot have it."""
+"""How a panel names the artifacts that it draws, and the errors where they are missing."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,6 @@
-"""Where images come from: the one door to the sources of the rule `dataset`.
+"""Where images come from: chooses the loader for a source of the rule `dataset`.
 
-Owns the choice of the source; what each one needs is in `sources/`. Only torchvision's branch loads
-torch, and only when it is taken.
+What each source needs is in `loaders/`. Only torchvision's branch loads torch, and only when taken.
 """
 
 from dataclasses import replace

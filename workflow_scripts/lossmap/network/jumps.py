@@ -103,11 +103,11 @@ def _retrain(
 
 
 class Workspace:
-    """Where the retrainings of one direction lie until their artifact is written, and after.
+    """The folder of the retrainings of one direction, until their artifact is written and after.
 
     The folder is named by everything that one run depends on; which step sizes are asked for is not
-    among that. It holds a resume point per step size, and once the artifact is written, a second
-    name (hard link) of it in their stead: Snakemake deletes an artifact before it is made anew.
+    part of that. It holds a resume point per step size, and once the artifact is written, a
+    hard link to it instead: Snakemake deletes an artifact before it is made again.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ class Workspace:
             yield (thetas[row, epoch] for epoch in range(thetas.shape[1])), found
 
     def keep(self, artifact: Path) -> None:
-        """Give the artifact a second name here and clear away what it makes needless."""
+        """Give the artifact a second name here and remove what it makes redundant."""
         link = self.folder / f".finished.{os.getpid()}.h5"
         link.unlink(missing_ok=True)
         try:

@@ -76,7 +76,7 @@ class Sgd(_Flat):
     def reset(self) -> None:
         """Forget all steps: the first one makes the gradient the momentum buffer."""
         for buffer in self.state.values():
-            buffer.fill_(-0.0)  # what leaves every number as it is when added, zeros of both signs
+            buffer.fill_(-0.0)  # adding it leaves every number as it is, zeros of both signs
 
     @torch.no_grad()
     def step(self) -> None:

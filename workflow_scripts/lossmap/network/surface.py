@@ -38,7 +38,7 @@ from lossmap.network.parameters import create_network, describe_network
 from lossmap.network.precision import check_precision
 
 CPU_BATCH = 100
-"""Images at a time on a CPU where batches do not matter: what a layer makes stays in the cache."""
+"""Images at a time on a CPU where batches do not matter: a layer's output stays in the cache."""
 REMEDY = "; or lower evaluation.batch"
 
 
@@ -109,7 +109,7 @@ class LossSurface:
 
     @torch.no_grad()
     def measure(self, theta: torch.Tensor, precision: str | None = None) -> torch.Tensor:
-        """Return what `read` makes loss and accuracy at θ of, without waiting for the device.
+        """Return loss and accuracy at θ for `read` to convert, without waiting for the device.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class LossSurface:
 class _PlainAverage:
     """Makes a batch norm's running statistics the plain average over its calls.
 
-    What a momentum of None does too, but by reading a counter from the device at each call.
+    A momentum of None does the same, but reads a counter from the device at each call.
     """
 
     def __init__(self):

@@ -1,8 +1,8 @@
 """Which artifacts are what the configuration and the code ask for, told from the artifacts alone.
 
-Snakemake keeps its own notes of parameters in `.snakemake`. They are absent in a fresh clone with
-restored results, wrong after `--touch`, and written too early by a job that fails; an artifact's
-mark is none of that. What its mark gives away as stale is made again, whatever the notes say.
+Snakemake's metadata in `.snakemake` are absent in a fresh clone with restored results, wrong after
+`--touch`, and written too early by a job that fails. So the artifact's own header decides what is
+rebuilt, not Snakemake's metadata.
 """
 
 import os
@@ -22,8 +22,8 @@ class Survey:
 
     Attributes
     ----------
-    fresh : of the right recipe, made from the inputs that lie there now
-    stale : of another recipe, or made from other inputs
+    fresh : of the right fingerprint, made from the present inputs
+    stale : of another fingerprint, or made from other inputs
     missing : no file
     foreign : a file that does not begin as an artifact does
     """

@@ -81,8 +81,8 @@ def _obtain(loader: type, root: Path, name: str) -> None:
     except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, zlib.error) as error:
         raise LossmapError(
             f"{folder}: absent, and {loader.url} could not be downloaded into {root} "
-            f"({reason(error)}); put {loader.base_folder}/ or {loader.filename} (torchvision's layout) or {name}.h5 "
-            f"into {root}"
+            f"({reason(error)}); put {loader.base_folder}/ or {loader.filename} "
+            f"(torchvision's layout) or {name}.h5 into {root}"
         ) from error
 
 
