@@ -118,10 +118,15 @@ def run_cloud():
         unknown = np.full(len(epoch), -1)
         return {
             "points": np.column_stack([epoch * np.cos(trajectory), epoch * np.sin(trajectory)]),
-            **{"trajectory": trajectory, "epoch": epoch, "direction": unknown},
-            **{"source": trajectory, "label": trajectory % len(labels)},
-            **{"step_size": np.full(len(epoch), np.nan), "train_loss": np.exp(-epoch)},
-            **{"label_names": list(labels), "method": ["tsne"]},
+            "trajectory": trajectory,
+            "epoch": epoch,
+            "direction": unknown,
+            "source": trajectory,
+            "label": trajectory % len(labels),
+            "step_size": np.full(len(epoch), np.nan),
+            "train_loss": np.exp(-epoch),
+            "label_names": list(labels),
+            "method": ["tsne"],
         }
 
     return make

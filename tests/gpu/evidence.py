@@ -64,7 +64,7 @@ def _load_images(results, given: argparse.Namespace) -> Path:
     """Return the images as the artifact `dataset`, made of the file once."""
     from materials import draw_dataset
 
-    from lossmap.network.sources.hdf5 import load_hdf5
+    from lossmap.network.loaders.hdf5 import load_hdf5
 
     path = results.path("dataset", "images")
     if not path.exists():

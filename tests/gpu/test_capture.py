@@ -10,7 +10,7 @@ from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.dataset import Dataset
 from lossmap.network import capture
 from lossmap.network.arithmetic import fix_arithmetic
-from lossmap.network.surface import Surface, evaluate_grid
+from lossmap.network.surface import LossSurface, evaluate_grid
 from lossmap.network.training import Run
 
 pytestmark = [
@@ -148,7 +148,7 @@ def test_first_epoch_is_that_of_a_cpu(dataset):
 def grid(dataset, statistics: str, precision: str, device: str = "cuda"):
     network = SPEC["network"] | {"classes": 10, "channels": 3}
     evaluation = {"images": 100, "batch": 40, "seed": 0}
-    surface = Surface(dataset, network, evaluation, statistics, device, precision)
+    surface = LossSurface(dataset, network, evaluation, statistics, device, precision)
     center = surface.network.theta.cpu().numpy().copy()
     directions = np.random.default_rng(1).standard_normal((2, center.size)).astype(np.float32)
     directions *= 0.1 * np.linalg.norm(center) / np.linalg.norm(directions, axis=1, keepdims=True)

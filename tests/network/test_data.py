@@ -20,8 +20,8 @@ from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import load, save
 from lossmap.errors import LossmapError
 from lossmap.network.data import describe_source, load_source
-from lossmap.network.sources.assembly import measure_pixels, select_balanced
-from lossmap.network.sources.digits import TEST_PER_DIGIT, TRAIN_PER_DIGIT, enlarge
+from lossmap.network.loaders.assembly import measure_pixels, select_balanced
+from lossmap.network.loaders.digits import TEST_PER_DIGIT, TRAIN_PER_DIGIT, enlarge
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"

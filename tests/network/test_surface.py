@@ -19,7 +19,7 @@ from lossmap.network.factory import build_network
 from lossmap.network.images import choose_balanced
 from lossmap.network.normalization import normalize_few_channels
 from lossmap.network.surface import (
-    Surface,
+    LossSurface,
     evaluate_grid,
     open_surface,
     project_trajectory,
@@ -57,7 +57,7 @@ def make_basis(trajectory, run):
 
 @pytest.fixture
 def make_surface(trajectory, dataset):
-    def make(basis: Basis, bn_statistics: str, **changes) -> Surface:
+    def make(basis: Basis, bn_statistics: str, **changes) -> LossSurface:
         precision = changes.pop("precision", "float32")
         spec = {"evaluation": EVALUATION | changes, "bn_statistics": bn_statistics}
         spec["precision"] = precision
@@ -330,7 +330,7 @@ def test_recalibration_draws_nothing(tmp_path, dataset, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     network = {"factory": "dropping_surface:dropping", "width": 1.0, "seed": 0}
     network |= {"classes": 3, "channels": 3}
-    surface = Surface(dataset, network, EVALUATION, "recalibrate", "cpu")
+    surface = LossSurface(dataset, network, EVALUATION, "recalibrate", "cpu")
     theta = surface.network.theta.clone()
     assert surface.evaluate(theta) == surface.evaluate(theta)
 

@@ -989,8 +989,13 @@ DAMAGES = {
     "incomplete": (remove, "' is missing from this"),
 }
 HEALTHY = {
-    **{"dataset": "c10", "trajectory": RUN, "basis": PCA, "grid": PCA, "projection": PROJECTION},
-    **{"distance": "bush", "embedding": "bush-pca"},
+    "dataset": "c10",
+    "trajectory": RUN,
+    "basis": PCA,
+    "grid": PCA,
+    "projection": PROJECTION,
+    "distance": "bush",
+    "embedding": "bush-pca",
 }
 BUSH = {"bush": {"tree": TREE, "embeddings": {"pca": {}}}}
 BUSH_GIVEN = {"clouds": BUSH}

@@ -120,7 +120,7 @@ def test_image_counts_are_those_asked_or_all(dataset, expected):
 
 
 def test_all_digits_are_as_many_as_the_source_gives():
-    from lossmap.network.sources.digits import TEST_PER_DIGIT, TRAIN_PER_DIGIT
+    from lossmap.network.loaders.digits import TEST_PER_DIGIT, TRAIN_PER_DIGIT
     from lossmap.workflow.costs import DIGITS_PER_CLASS
 
     assert DIGITS_PER_CLASS == (TRAIN_PER_DIGIT, TEST_PER_DIGIT)

@@ -466,7 +466,10 @@ def test_a_null_model_is_made_from_the_cloud_and_a_run_of_its_network(model):
 def test_jumps_are_retrained_at_a_constant_rate_with_a_fresh_optimizer():
     spec = jumps_spec(load(scale="paper"), "c10-good-d3")
     assert spec["optimizer"] == {
-        **{"name": "sgd", "lr": 0.001, "momentum": 0.9, "nesterov": False},
+        "name": "sgd",
+        "lr": 0.001,
+        "momentum": 0.9,
+        "nesterov": False,
         "weight_decay": 1e-4,
     }
     assert spec["schedule"] == {"name": "constant"}

@@ -1,9 +1,8 @@
 """Which weight vectors make a cloud, in which order, and where each comes from.
 
-Opens the artifacts that a cloud is made of and leaves the measuring to the rooms below.
+Opens the artifacts that a cloud is made of and leaves the measuring to `geometry`.
 """
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from lossmap.artifacts.curves import CURVES
 from lossmap.artifacts.distance import Cloud, Origins
 from lossmap.artifacts.jumps import Jumps
+from lossmap.artifacts.provenance import Sources
 from lossmap.artifacts.store import load, stream
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
@@ -20,7 +20,7 @@ from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.nulls import draw_null
 
 
-def measure_cloud(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
+def measure_cloud(spec: dict, sources: Sources) -> Cloud:
     """Return the cloud that a specification asks for.
 
     Parameters
@@ -50,8 +50,8 @@ def measure_cloud(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
     return kinds[spec["kind"]](spec, sources)
 
 
-def _measure_jumps(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
-    """Return the optimum, then each direction, in it each step size, in it each epoch."""
+def _measure_jumps(spec: dict, sources: Sources) -> Cloud:
+    """Return the optimum, then every epoch of every step size of every direction."""
     with ExitStack() as stack:
         name = f"trajectory/{spec['minimum']}"
         run = stack.enter_context(stream(_path(name, sources), Trajectory))
@@ -64,7 +64,7 @@ def _measure_jumps(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
         return measure_cloud_geometry(vectors, _join(parts, [spec["minimum"]]))
 
 
-def _measure_runs(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
+def _measure_runs(spec: dict, sources: Sources) -> Cloud:
     """Return run after run, snapshot after snapshot."""
     with ExitStack() as stack:
         vectors, parts = {}, []
@@ -76,7 +76,7 @@ def _measure_runs(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
         return measure_cloud_geometry(vectors, _join(parts, spec["runs"]))
 
 
-def _measure_null(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
+def _measure_null(spec: dict, sources: Sources) -> Cloud:
     """Return a null model of the one `distance` artifact among the sources."""
     with stream(_path_of_stage("trajectory", sources), Trajectory) as run:
         params = run["thetas"].shape[1]
@@ -84,7 +84,7 @@ def _measure_null(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
     return draw_null(cloud, params, spec["null"], spec["seed"])
 
 
-def _path(name: str, sources: Mapping[str, str | Path]) -> str | Path:
+def _path(name: str, sources: Sources) -> Path:
     if name not in sources:
         raise LossmapError(
             f"the cloud needs {name}, but the job's inputs are {', '.join(sources) or 'none'}"
@@ -92,7 +92,7 @@ def _path(name: str, sources: Mapping[str, str | Path]) -> str | Path:
     return sources[name]
 
 
-def _path_of_stage(stage: str, sources: Mapping[str, str | Path]) -> str | Path:
+def _path_of_stage(stage: str, sources: Sources) -> Path:
     names = [name for name in sources if name.startswith(f"{stage}/")]
     if len(names) != 1:
         raise LossmapError(

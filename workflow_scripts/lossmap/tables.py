@@ -36,11 +36,10 @@ def tabulate_fitting_errors(spec: Mapping[str, Any], sources: Mapping[str, Path]
 
     Columns: `dataset`, `network`, `reading` (``orthogonal``: projection onto the plane, or
     ``literal``: Eq. 4 as printed), `bn_statistics` (``center`` or ``batch``), `method` (``FN`` or
-    ``PCA``),
-    `planes`, `fitting_error` (Eq. 3, mean over planes), `lowest`, `highest` (over planes),
-    `non_finite` (terms of Eq. 3 that are not finite, all planes), `terms` and `paper`, the printed
-    value, NaN where the paper has none. A plane with a term that is not finite keeps the value its
-    projection holds; nothing is left out of a mean.
+    ``PCA``), `planes`, `fitting_error` (Eq. 3, mean over planes), `lowest`, `highest` (over
+    planes), `non_finite` (terms of Eq. 3 that are not finite, all planes), `terms` and `paper`, the
+    printed value, NaN where the paper has none. A plane with a term that is not finite keeps the
+    value its projection holds; nothing is left out of a mean.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class Claim:
     details: text[()]
     """Every number behind `value`"""
     rule: text[()]
-    """By which it counts as reproduced"""
+    """Condition under which it counts as reproduced"""
     verdict: text[()]
     """reproduced, not reproduced or not testable at this scale"""
 

@@ -137,7 +137,7 @@ def _member(name: str, hint: Any, required: bool) -> Field | Part:
 
 
 def derived(made: type) -> dict[str, Field]:
-    """Return the datasets that are written of a class's properties."""
+    """Return the datasets that are written from a class's properties."""
     return {n: p.field for n, p in vars(made).items() if isinstance(p, stored)}
 
 

@@ -7,7 +7,7 @@ from lossmap.artifacts.distance import Origins
 
 
 class Continuity(TypedDict):
-    """How whole the trajectories are in an embedding; see geometry/continuity.py."""
+    """How well an embedding keeps trajectories whole; see geometry/continuity.py."""
 
     long_steps: f64[()]
     """Share of steps along trajectories that are many times their median; 0 is whole [1]"""
@@ -20,7 +20,7 @@ class Continuity(TypedDict):
 
 
 class Diagnostics(TypedDict, total=False):
-    """What the method says of itself: each dataset exists for one method only."""
+    """What the method reports; each dataset exists for one method only."""
 
     t: i64[()]
     """PHATE: steps of the diffusion [count]"""
@@ -29,7 +29,7 @@ class Diagnostics(TypedDict, total=False):
     potential: f64["rows", "rows"]
     """PHATE: distances of the diffusion potentials [nats]"""
     graph_components: i64[()]
-    """PHATE: connected components of the neighbors' graph [count]"""
+    """PHATE: connected components of the neighbor graph [count]"""
     kl_divergence: f64[()]
     """t-SNE: the divergence that was minimized [nats]"""
     explained_variance_ratio: f64["two"]

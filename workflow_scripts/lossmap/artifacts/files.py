@@ -1,4 +1,4 @@
-"""Writing files so that their names never belong to half of them; knows nothing of HDF5."""
+"""Atomic writes: no name ever refers to a half-written file. Knows nothing of HDF5."""
 
 import os
 import tempfile
@@ -12,7 +12,7 @@ from lossmap.errors import LossmapError, reason
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Yield a stream whose bytes bear the name `path` only once all are written and synced.
+    """Yield a stream that becomes the file `path` only once all is written and synced.
 
     Raises
     ------

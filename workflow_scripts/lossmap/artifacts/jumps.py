@@ -6,7 +6,7 @@ from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.declare import artifact, f32, f64, i64
 
 FINISHED = "finished.h5"
-"""Among the resume points of a direction: a second name of its artifact."""
+"""File name, among a direction's resume points, of a hard link to its artifact."""
 
 
 @artifact("jumps", version=1)
@@ -20,7 +20,7 @@ class Jumps:
     epochs: i64["epochs"]
     """Since the jump [epochs]"""
     direction: f32["params"]
-    """Filter-normalized vector along which is jumped [1]"""
+    """Filter-normalized direction of the jumps [1]"""
     direction_seed: i64[()]
     """Seed that the direction was drawn with [seed]"""
     train_loss: f64["steps", "epochs"]
@@ -36,7 +36,7 @@ class Jumps:
 
 
 def spec_of_resume_points(spec: Mapping) -> str:
-    """Return what the resume points of a direction depend on: not on which step sizes it has.
+    """Return what a direction's resume points depend on: everything but its step sizes.
 
     Canonical JSON of the specification without ``step_sizes``.
     """

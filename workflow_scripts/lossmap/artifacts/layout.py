@@ -1,4 +1,4 @@
-"""Where each tensor of a network lies in a flat vector: the part of a format shared by kinds."""
+"""Where each tensor of a network lies in a flat vector; shared by several kinds of artifact."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

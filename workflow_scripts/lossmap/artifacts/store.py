@@ -148,7 +148,7 @@ def load(path: str | Path, kind: type[T]) -> T:
 
 
 def load_part(path: str | Path, kind: type, name: str) -> Any:
-    """Read one attribute of an artifact, and of the file no more than it takes.
+    """Read one attribute of an artifact, and no more of the file than needed.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def load_part(path: str | Path, kind: type, name: str) -> Any:
 
 @contextmanager
 def stream(path: str | Path, kind: type) -> Iterator[h5py.File]:
-    """Open a checked artifact so that its large datasets can be read bit by bit.
+    """Open a checked artifact so that its large datasets can be read piece by piece.
 
     Raises
     ------
@@ -210,7 +210,7 @@ def save_artifact(
 
 
 def is_made(path: str | Path, provenance: Provenance) -> bool:
-    """Tell whether a job finds its artifact made already, whole and of the same recipe and inputs.
+    """Tell whether a job's artifact is already there, whole, from the same spec, code and inputs.
 
     Snakemake removes an artifact before a job that makes it: an equal job, left over from a killed
     workflow, has made it meanwhile. Always false outside of a job.
@@ -222,7 +222,7 @@ def is_made(path: str | Path, provenance: Provenance) -> bool:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove what a killed job left of this artifact; a younger one may still be in the making."""
+    """Remove what a killed job left of this artifact; a younger file may still be in use."""
     for stale in path.parent.glob(f".{path.name}.*"):
         if time.time() - stale.stat().st_mtime > STALE_SECONDS:
             stale.unlink(missing_ok=True)
@@ -287,7 +287,7 @@ def _write_dataset(file: h5py.File, name: str, values: object) -> None:
 
 
 def write_attributes(file: h5py.File, kind: str, version: int, provenance: Provenance) -> str:
-    """Write what an artifact says of itself and return its content digest; datasets come first."""
+    """Write the attributes and return the content digest; the datasets must be there already."""
     file.attrs["kind"] = kind
     file.attrs["format_version"] = version
     file.attrs["spec"] = provenance.spec
@@ -312,7 +312,7 @@ def installed_versions() -> dict[str, str]:
 def content_digest(file: h5py.File) -> str:
     """Return the SHA-256 over kind, format version and every dataset (name, dtype, shape, bytes).
 
-    Provenance is left out: two recipes that give the same numbers give the same digest.
+    Provenance is left out: two specifications that give the same numbers have the same digest.
     """
     digest = hashlib.sha256(f"{file.attrs['kind']}:{file.attrs['format_version']}".encode())
     names: list[str] = []
@@ -467,7 +467,7 @@ def verify_content(file: h5py.File, path: str | Path) -> None:
 
 
 def read_provenance(path: str | Path) -> Provenance:
-    """Return what an artifact says of its making.
+    """Return the provenance that an artifact records.
 
     Raises
     ------

@@ -45,8 +45,8 @@ class Trajectory:
     layout: group[Tensors]
     buffer_layout: group[Tensors]
     deviation: f64[()] | None = None
-    """Relative deviation of the last training loss in the precision of training from that in
-    float32, where it was another [1]"""
+    """Relative deviation of the last training loss from that in float32, if training used another
+    precision [1]"""
 
 
 def load_layouts(path: str | Path) -> tuple[Layout, Layout]:

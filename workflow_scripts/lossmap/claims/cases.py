@@ -1,12 +1,11 @@
-"""What a claim is measured on: entries of the configuration, with artifacts that load when asked.
+"""What a claim is measured on: entries of the configuration, with artifacts loaded on demand.
 
-A case is told by the specification what its artifacts do not say, and knows where they lie.
+A case takes from the specification what its artifacts do not record, and knows where they are.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -15,10 +14,9 @@ from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.figure import Table, load_panels
 from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.provenance import Sources
 from lossmap.artifacts.store import load, load_part
 from lossmap.artifacts.trajectory import History, Trajectory
-
-Sources = Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ class EmbeddingCase(Case):
 
     @cached_property
     def embedding(self) -> Embedding:
-        """The points and what the method says of itself."""
+        """The points and the method's diagnostics."""
         return load(self.sources[f"embedding/{self.name}"], Embedding)
 
 
@@ -107,7 +105,7 @@ class CloudCase(Case):
     Attributes
     ----------
     of : the cloud that a null model imitates, None for others
-    runs : that a cloud of runs is made of
+    runs : members of a cloud of runs
     embeddings : in the order of their names
     """
 
@@ -127,7 +125,7 @@ def open_case(registry: str, told: dict | str, sources: Sources) -> Case:
     Parameters
     ----------
     registry : part of the configuration that it belongs to
-    told : its name where nothing else is to be said; otherwise see `claims_spec`
+    told : its name where nothing more is needed; otherwise see `claims_spec`
     sources : path of each artifact by ``stage/name``
     """
     return _OPENERS[registry](told, sources)

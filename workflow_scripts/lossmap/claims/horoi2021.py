@@ -32,7 +32,7 @@ BACK = 0.99
 PETAL = math.cos(math.pi / 4)
 MAJORITY = 0.5
 SHARE_GAP = 0.25
-"""Shares of jumps that differ by less are called alike."""
+"""Shares of jumps that differ by less count as equal."""
 MUCH_LARGER = 2.0
 SIMILAR = 0.5
 AGREE = 8 / 9
@@ -318,7 +318,7 @@ def _picture(case: CloudCase) -> EmbeddingCase:
     on={"clouds": Clouds("minimum"), "null_clouds": Clouds("model", models="clouds")},
 )
 def null_control(clouds: Sequence[CloudCase], null_clouds: Sequence[CloudCase]) -> Measured:
-    """Measure whether the pictures tell a landscape from none (ours; NUMERICS of this project).
+    """Measure whether the pictures can tell a landscape from none (ours; NUMERICS of this project).
 
     Where random walks or a straight shrinking displacement give the picture of the cloud, the
     picture says nothing; where it disagrees with the curves in the full space, it misleads.
@@ -408,7 +408,7 @@ def robustness(clouds: Sequence[CloudCase], crossed_clouds: Sequence[CloudCase])
 
 
 def measure_agreement(drawn: Sequence[float], truth: float) -> float:
-    """Return the share of settings on whose picture most jumps do what they do, or NaN."""
+    """Return the share of settings whose picture shows most jumps as they really move, or NaN."""
     shares = np.array(drawn)
     alike = (shares > MAJORITY) == (truth > MAJORITY)
     return float(np.where(np.isnan(shares + truth), np.nan, alike).mean())

@@ -15,7 +15,7 @@ def judge(holds: bool, testable: bool) -> str:
 
 
 def span(values: Iterable[float]) -> tuple[float, float]:
-    """Return the smallest and the largest value, NaN where one is: no case is left out."""
+    """Return the smallest and the largest value, NaN if any is: no case is left out."""
     found = np.array(list(values))
     return float(found.min()), float(found.max())
 

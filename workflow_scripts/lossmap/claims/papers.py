@@ -28,7 +28,7 @@ def find_statement(name: str) -> Statement:
     Raises
     ------
     LossmapError
-        It is neither, its module cannot be imported, or what it names bears no decorator.
+        The name is neither, its module cannot be imported, or the function lacks the decorator.
     """
     if name in SHIPPED:
         return SHIPPED[name]

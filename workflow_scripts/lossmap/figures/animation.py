@@ -34,9 +34,9 @@ FORMATS = ("mp4", "gif")
 HEADLINE = 0.2
 """Inches above the panels for the epoch counter."""
 PAUSE = 2.0
-"""Seconds for which the finished figure stands at the end."""
+"""Seconds that the finished figure stays at the end."""
 BITEXACT = ("-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-map_metadata", "-1")
-"""Arguments of ffmpeg by which equal frames give equal bytes: no date, no version, no race."""
+"""Arguments of ffmpeg that make equal frames give equal bytes: no date, no version, no race."""
 
 
 def write_animation(spec: Mapping[str, Any], panels: Panels, path: str | Path, movie: str) -> None:

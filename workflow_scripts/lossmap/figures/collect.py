@@ -1,7 +1,7 @@
 """Collects what a figure draws: artifacts in, finished arrays out, panel by panel.
 
-Knows no axes: a panel is drawn from these arrays and nothing else. What they are called in
-``figure/*.h5``, each kind of panel says.
+Knows no axes: a panel is drawn from these arrays and nothing else. Each kind of
+panel documents their names in ``figure/*.h5``.
 """
 
 from string import ascii_lowercase

@@ -1,8 +1,8 @@
 """Lays finished panels out as a figure: rows, letters, titles, color bars and the legend.
 
 Sizes are inches at scale 1, from the top down: each row is a strip of titles, its panels and, where
-a comparison ends, a strip of color bars; the lines of the legend come last. What is drawn in these
-places, each kind of panel brings along (`lossmap.figures.panel`).
+a comparison ends, a strip of color bars; the lines of the legend come last. What goes into
+these places, each kind of panel decides (`lossmap.figures.panel`).
 """
 
 import textwrap
@@ -137,7 +137,7 @@ def plan_figure(
 
 
 def draw_plan(plan: Plan) -> Figure:
-    """Draw a figure that is laid out."""
+    """Draw a figure that has been laid out."""
     options, size = plan.options, plan.size
     with paper_style(options["scale"]):
         figure = make_figure(*(side * options["scale"] for side in size), dpi=options["dpi"])

@@ -69,7 +69,7 @@ class LegendLine:
     word: str = ""
 
     def entries(self) -> list[Artist]:
-        """Return the entries, the word as one without a mark first."""
+        """Return the entries, after the word as an entry without a mark."""
         if not self.word:
             return list(self.handles)
         return [Line2D([], [], linestyle="none", label=f"{self.word}:"), *self.handles]

@@ -1,7 +1,7 @@
 """Columns of many weight vectors, streamed through a bounded amount of memory.
 
-Reads are wide, for the sake of the files; what is computed with is narrow, so that several passes
-over it find it in the processor's cache. Products of all rows are accumulated in float64.
+Reads are wide, which suits the files; tiles are narrow, so that several passes over one find it
+in the processor's cache. Products of all rows are accumulated in float64.
 """
 
 from collections.abc import Iterator, Sequence

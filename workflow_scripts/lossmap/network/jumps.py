@@ -76,37 +76,37 @@ def _retrain_direction(
     layout, seed = run.network.layout, spec["direction"]
     direction = draw_filter_normalized(theta, layout, seed, axes=1, ignore=spec["ignore"])[0]
     widths = {"thetas": theta.size, "buffers": buffers.size}
-    with closing(Bench(path, provenance, spec, widths)) as place:
+    with closing(Workspace(path, provenance, spec, widths)) as workspace:
         for step in spec["step_sizes"]:
-            if step in place.known:
+            if step in workspace.known:
                 log.info("%s step %g: kept from before", path.stem, step)
                 continue
             start = theta + np.float32(step) * direction
-            _retrain(run, (start, buffers), place, step, log)
-        thetas, curves = place.assemble()
+            _retrain(run, (start, buffers), workspace, step, log)
+        thetas, curves = workspace.assemble()
         sizes = np.asarray(spec["step_sizes"], np.float64)
         found = Jumps(thetas, sizes, np.arange(thetas.shape[1]), direction, seed, **curves)
         save(path, found, provenance)
-        place.keep(path)
+        workspace.keep(path)
 
 
 def _retrain(
-    run: Run, start: tuple[np.ndarray, np.ndarray], place: "Bench", step: float, log: Logger
+    run: Run, start: tuple[np.ndarray, np.ndarray], workspace: "Workspace", step: float, log: Logger
 ) -> None:
     spec = run.spec
-    run.spec = spec | {"run": f"{place.name} step {step:g}"}
+    run.spec = spec | {"run": f"{workspace.name} step {step:g}"}
     run.begin(*start)
-    with closing(place.checkpoint(step)) as checkpoint:
+    with closing(workspace.checkpoint(step)) as checkpoint:
         train_to_end(run, checkpoint, log)
     run.spec = spec
 
 
-class Bench:
-    """Where the retrainings of one direction lie until their artifact is written, and after.
+class Workspace:
+    """The folder of the retrainings of one direction, until their artifact is written and after.
 
     The folder is named by everything that one run depends on; which step sizes are asked for is not
-    among that. It holds a resume point per step size, and once the artifact is written, a second
-    name (hard link) of it in their stead: Snakemake deletes an artifact before it is made anew.
+    part of that. It holds a resume point per step size, and once the artifact is written, a
+    hard link to it instead: Snakemake deletes an artifact before it is made again.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ class Bench:
             yield (thetas[row, epoch] for epoch in range(thetas.shape[1])), found
 
     def keep(self, artifact: Path) -> None:
-        """Give the artifact a second name here and clear away what it makes needless."""
+        """Give the artifact a second name here and remove what it makes redundant."""
         link = self.folder / f".finished.{os.getpid()}.h5"
         link.unlink(missing_ok=True)
         try:

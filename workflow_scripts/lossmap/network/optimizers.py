@@ -76,7 +76,7 @@ class Sgd(_Flat):
     def reset(self) -> None:
         """Forget all steps: the first one makes the gradient the momentum buffer."""
         for buffer in self.state.values():
-            buffer.fill_(-0.0)  # what leaves every number as it is when added, zeros of both signs
+            buffer.fill_(-0.0)  # adding it leaves every number as it is, zeros of both signs
 
     @torch.no_grad()
     def step(self) -> None:
@@ -86,8 +86,13 @@ class Sgd(_Flat):
             self.theta.addcmul_(self._descent(buffer), self._rate, value=-1.0)
             return
         sgd(
-            *([self.theta], [self.gradient], [buffer]),
-            **{"lr": self.lr, "dampening": 0.0, "maximize": False, "foreach": False},
+            [self.theta],
+            [self.gradient],
+            [buffer],
+            lr=self.lr,
+            dampening=0.0,
+            maximize=False,
+            foreach=False,
             momentum=self._momentum,
             nesterov=self._nesterov,
             weight_decay=self._weight_decay,
@@ -137,11 +142,19 @@ class Adam(_Flat):
     @torch.no_grad()
     def step(self) -> None:
         """Make one update of θ in place."""
-        averages = ([self.state["exp_avg"]], [self.state["exp_avg_sq"]], [])
         adam(
-            *([self.theta], [self.gradient], *averages, [self.state["step"]]),
-            **{"beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
-            **{"amsgrad": False, "maximize": False, "foreach": False},
+            [self.theta],
+            [self.gradient],
+            [self.state["exp_avg"]],
+            [self.state["exp_avg_sq"]],
+            [],
+            [self.state["step"]],
+            beta1=0.9,
+            beta2=0.999,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+            foreach=False,
             lr=self._rate if self.capturable else self.lr,
             capturable=self.capturable,
             weight_decay=self._weight_decay,

@@ -38,11 +38,11 @@ from lossmap.network.parameters import create_network, describe_network
 from lossmap.network.precision import check_precision
 
 CPU_BATCH = 100
-"""Images at a time on a CPU where batches do not matter: what a layer makes stays in the cache."""
+"""Images at a time on a CPU where batches do not matter: a layer's output stays in the cache."""
 REMEDY = "; or lower evaluation.batch"
 
 
-class Surface:
+class LossSurface:
     """Mean cross-entropy (nats per image) and accuracy at any θ.
 
     Parameters
@@ -109,7 +109,7 @@ class Surface:
 
     @torch.no_grad()
     def measure(self, theta: torch.Tensor, precision: str | None = None) -> torch.Tensor:
-        """Return what `read` makes loss and accuracy at θ of, without waiting for the device.
+        """Return loss and accuracy at θ for `read` to convert, without waiting for the device.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class Surface:
 class _PlainAverage:
     """Makes a batch norm's running statistics the plain average over its calls.
 
-    What a momentum of None does too, but by reading a counter from the device at each call.
+    A momentum of None does the same, but reads a counter from the device at each call.
     """
 
     def __init__(self):
@@ -188,7 +188,7 @@ class _PlainAverage:
 
 def open_surface(
     trajectory: str | Path, dataset: Dataset, basis: Basis, spec: dict, device: str
-) -> Surface:
+) -> LossSurface:
     """Return the loss surface of a run's network around the center of a basis.
 
     Parameters
@@ -208,7 +208,7 @@ def open_surface(
     check_statistics(spec["bn_statistics"], basis.center_epoch, str(trajectory))
     network = describe_network(read_provenance(trajectory).parameters()["network"], dataset)
     precision = spec.get("precision", "float32")
-    surface = Surface(
+    surface = LossSurface(
         dataset, network, spec["evaluation"], spec["bn_statistics"], device, precision
     )
     expected = surface.network.layout.size
@@ -245,7 +245,7 @@ def spread_positions(resolution: int, extent: float) -> np.ndarray:
 
 
 def evaluate_grid(
-    surface: Surface,
+    surface: LossSurface,
     basis: Basis,
     resolution: int,
     extent: float,
@@ -272,7 +272,7 @@ def evaluate_grid(
     Raises
     ------
     LossmapError
-        The precision deviates by more than the bound, or memory is short as in `Surface.evaluate`.
+        The precision deviates by more than the bound, or memory runs out.
     """
     center = surface.to_device(basis.center)
     first, second = surface.to_device(basis.scaled_directions())
@@ -301,7 +301,7 @@ def evaluate_grid(
 
 
 def project_trajectory(
-    surface: Surface, basis: Basis, thetas, buffers: np.ndarray, log: Logger
+    surface: LossSurface, basis: Basis, thetas, buffers: np.ndarray, log: Logger
 ) -> Projection:
     """Evaluate a run's snapshots and their projections onto every plane of a basis.
 
@@ -335,7 +335,7 @@ def project_trajectory(
 _MEASURED = ("projected_loss", "fitting_error", "non_finite")
 
 
-def _evaluate_projected(surface: Surface, basis: Basis, plane: int, reading: str) -> np.ndarray:
+def _evaluate_projected(surface: LossSurface, basis: Basis, plane: int, reading: str) -> np.ndarray:
     directions = basis.scaled_directions(plane)
     coordinates = plane_coordinates(basis, plane, reading)
     points: Iterable[np.ndarray] = (reconstruct(basis.center, directions, c) for c in coordinates)

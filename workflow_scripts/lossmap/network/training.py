@@ -94,7 +94,7 @@ class Run:
         self.begin()
 
     def begin(self, theta: np.ndarray | None = None, buffers: np.ndarray | None = None) -> None:
-        """Stand at epoch 0 with a fresh optimizer, at given parameters or where the network is."""
+        """Go to epoch 0 with a fresh optimizer, at given parameters or where the network is."""
         if theta is not None:
             self.network.theta.copy_(torch.from_numpy(theta))
             self.network.buffers.copy_(torch.from_numpy(buffers))

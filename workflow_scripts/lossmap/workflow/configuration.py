@@ -1,4 +1,4 @@
-"""The configuration: defaults, registry, scale and the user's own words, merged and checked.
+"""The configuration: defaults, registry, scale and the user's own settings, merged and checked.
 
 Everything that can be wrong with a configuration is found here, before any job starts.
 """
@@ -24,10 +24,27 @@ from lossmap.workflow.schema import (
 
 REGISTRIES = ("defaults.yaml", "ding2023.yaml", "horoi2021.yaml")
 RULES = (
-    *("all", "datasets", "figures", "tables", "claims", "estimate", "audit", "report"),
-    *("ledger", "joined_ledger"),
-    *("dataset", "trajectory", "basis", "grid", "projection", "figure", "table"),
-    *("jumps", "distance", "embedding", "animation"),
+    "all",
+    "datasets",
+    "figures",
+    "tables",
+    "claims",
+    "estimate",
+    "audit",
+    "report",
+    "ledger",
+    "joined_ledger",
+    "dataset",
+    "trajectory",
+    "basis",
+    "grid",
+    "projection",
+    "figure",
+    "table",
+    "jumps",
+    "distance",
+    "embedding",
+    "animation",
 )
 """Names that no paper may have: a paper is a target like these."""
 _KINDS = {"datasets": "dataset", "bases": "basis", "techniques": "technique"}
@@ -48,8 +65,8 @@ def load_configuration(folder: Path, given: Mapping) -> dict:
     Raises
     ------
     LossmapError
-        A file is missing or no YAML, a key is unknown, a value is not allowed, or a name refers to
-        nothing. The message names the key, the value and what is allowed.
+        A file is missing or not valid YAML, a key is unknown, a value is not allowed, or a name
+        refers to nothing. The message names the key, the value and what is allowed.
     """
     merged: dict = {}
     for name in REGISTRIES:
@@ -98,7 +115,7 @@ def read_settings(files: Iterable[Path], words: Iterable[str]) -> dict:
     Raises
     ------
     LossmapError
-        A file cannot be read or is no YAML, or a word is not of that form.
+        A file cannot be read or is not valid YAML, or a word is not of that form.
     """
     given: dict = {}
     for file in files:
@@ -131,7 +148,7 @@ def _merge(base: dict, over: Mapping) -> None:
 
 
 def _lay(base: dict, over: Mapping) -> None:
-    """Lay a scale or the user's own words on `base`, where they may change the kind of an entry."""
+    """Lay a scale or the user's settings on `base`; they may change the kind of an entry."""
     for registry, definition in _KINDS.items():
         for name, below in base[registry].items():
             entry = (over.get(registry) or {}).get(name)
@@ -156,7 +173,7 @@ def names_under(config: Mapping, registry: str) -> Iterable[str]:
 def epoch_of(config: dict, run: str, epoch: str | int, where: str) -> int:
     """Return an epoch of a run that is given as a name from ``epoch_names`` or as a number.
 
-    A name stands for the nearest epoch of which a snapshot is kept, of two the earlier.
+    A name stands for the nearest epoch with a snapshot, of two equally near ones the earlier.
 
     Raises
     ------
@@ -177,7 +194,7 @@ def epoch_of(config: dict, run: str, epoch: str | int, where: str) -> int:
 
 
 def kept_epochs(recipe: dict) -> list[int]:
-    """Return the epochs at which a run keeps a snapshot: every so many, and the last."""
+    """Return the epochs at which a run keeps a snapshot: every `snapshot_every` and the last."""
     epochs = recipe["epochs"]
     return sorted({*range(0, epochs, recipe["snapshot_every"]), epochs})
 
@@ -362,7 +379,7 @@ def _metrics_key(config: dict, run: str) -> str:
 
 
 def metrics_of(config: dict, run: str) -> dict:
-    """Return what a run's snapshots are measured on: its recipe's word, or everybody's."""
+    """Return what a run's snapshots are measured on: the recipe's setting, else the global one."""
     return run_recipe(config, run).get("metrics", config["metrics"])
 
 
@@ -521,7 +538,7 @@ def _kind_of(config: dict, registry: str, name: str) -> tuple[str, str | None]:
 
 
 def _check_claim_pairs(config: dict, key: str, names: Names, entry: Mapping, where: str) -> None:
-    """Check what the names under one key have to do with those under another."""
+    """Check the names under one key against those under another."""
     if names.pairs and len(entry[key]) != len(entry[names.pairs]):
         raise LossmapError(
             f"configuration: {where} has {len(entry[names.pairs])} {names.pairs} and "

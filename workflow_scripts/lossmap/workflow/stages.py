@@ -102,7 +102,7 @@ class Stage:
     kind : their file format, a class that `artifact` declares
     names : their names in a configuration
     makers : at least one; the first that applies to a name makes it
-    renderings : suffixes of what lies beside an artifact for people to look at
+    renderings : suffixes of the files beside an artifact that people look at
     target : its artifacts can be asked for by name
     """
 
@@ -331,7 +331,7 @@ def spec_of(config: dict, stage: str, name: str) -> dict:
 
 
 def cost_of(config: dict, stage: str, name: str) -> costs.Cost:
-    """Return what one artifact takes."""
+    """Return the cost of one artifact."""
     return maker_of(config, stage, name).cost(config, name)
 
 
@@ -345,7 +345,7 @@ def packs(config: dict, rule: str) -> list[Pack]:
 
 
 def pack_of(config: dict, stage: str, name: str) -> Pack:
-    """Return what the job makes that makes an artifact."""
+    """Return the pack of the job that makes an artifact."""
     maker = maker_of(config, stage, name)
     if maker.packs is None:
         return Pack(name)
@@ -353,7 +353,7 @@ def pack_of(config: dict, stage: str, name: str) -> Pack:
 
 
 def job_seconds(config: dict, stage: str, names: Iterable[str], gpu: bool) -> float:
-    """Return how long a job takes that makes some artifacts, by the rates of the configuration.
+    """Return the seconds of a job that makes some artifacts, by the rates of the configuration.
 
     A pass through a small network takes a GPU no less time than launching its operations does.
     """

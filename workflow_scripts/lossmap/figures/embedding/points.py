@@ -28,10 +28,10 @@ MARK_STYLES = {
     "optimum": {"marker": "X", "size": 6.0, "color": INK, "label": "minimum"},
 }
 EDGE = 0.3
-"""How much darker than its point the edge is that keeps a light point visible."""
+"""How much darker than its point an edge is, so that a light point stays visible."""
 LINE_WIDTH = 0.45
 PRESENT = 2.5
-"""Diameter of an animation's present points, by that of the others: seen around a diamond too."""
+"""Diameter of an animation's current points relative to the others: visible around a diamond."""
 FAINTEST, TAIL = 0.3, 0.2
 """An animation's tail fades to this opacity within this share of all epochs."""
 
@@ -84,7 +84,7 @@ def plot_embedding(
     marks : of ``jumps``, ``starts``, ``ends``
     lines : whether the points of a trajectory are joined
     point_size : diameter in points at scale 1
-    until : last epoch that is drawn, each trajectory's present point emphasised, older ones fading;
+    until : last epoch that is drawn, each trajectory's present point emphasized, older ones fading;
         everything by default. Limits, colors and marks are those of the whole cloud.
     """
     _frame(axes, panel)
@@ -103,7 +103,7 @@ def plot_embedding(
 
 
 def notes_of(panel: Panel, coloring: Coloring) -> list[str]:
-    """Return what a panel must say in words because it cannot be drawn as it is."""
+    """Return notes on what a panel cannot draw."""
     if coloring.color != "loss":
         return []
     retrained = np.asarray(panel["trajectory"]) >= 0
@@ -272,7 +272,7 @@ def _draw_marks(
 def _marked(
     panel: Panel, coloring: Coloring, colors: np.ndarray, name: str, order: np.ndarray
 ) -> tuple[np.ndarray, object]:
-    """Return the rows that bear a mark, and the colors of the marks."""
+    """Return the rows that have a mark, and the colors of the marks."""
     trajectory, epoch = np.asarray(panel["trajectory"]), np.asarray(panel["epoch"])
     if name == "starts":
         return order[epoch[order] == 0], GOLD

@@ -58,7 +58,7 @@ def missing_cells(heights: np.ndarray) -> np.ndarray:
 
 
 def notes_of(panel: Panel, scale: LossScale) -> list[str]:
-    """Return what a panel must say in words because it cannot be drawn as it is.
+    """Return notes on what a panel cannot draw.
 
     A mark whose loss is unknown is drawn hollow, on the floor of a surface.
     """

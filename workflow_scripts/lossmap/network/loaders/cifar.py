@@ -15,7 +15,7 @@ import numpy as np
 
 from lossmap.artifacts.dataset import Dataset
 from lossmap.errors import LossmapError, reason
-from lossmap.network.sources.assembly import assemble_dataset, select_balanced
+from lossmap.network.loaders.assembly import assemble_dataset, select_balanced
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 """torchvision's folder of each set, known here so that describing a source loads no torch."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from lossmap.artifacts.dataset import Dataset
 from lossmap.errors import LossmapError
-from lossmap.network.sources.assembly import assemble_dataset, select_balanced
+from lossmap.network.loaders.assembly import assemble_dataset, select_balanced
 
 TRAIN_PER_DIGIT = 130
 TEST_PER_DIGIT = 44

@@ -14,7 +14,7 @@ import numpy as np
 
 from lossmap.artifacts.dataset import Dataset
 from lossmap.errors import LossmapError, reason
-from lossmap.network.sources.assembly import assemble_dataset, select_balanced
+from lossmap.network.loaders.assembly import assemble_dataset, select_balanced
 
 CHECKSUMS = "SHA256SUMS"
 _LAYOUT = "train/images, train/labels, test/images, test/labels and classes"

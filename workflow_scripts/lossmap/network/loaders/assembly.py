@@ -1,4 +1,4 @@
-"""What every source shares: the class-balanced choice of images and the pixel statistics.
+"""What every loader shares: the class-balanced choice of images and the pixel statistics.
 
 Knows arrays and class names; knows no file and no library but NumPy.
 """
