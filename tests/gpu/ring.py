@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.store import load
 from lossmap.geometry.fitting import reconstruct
 from lossmap.network.surface import Surface, open_surface
@@ -96,8 +97,8 @@ class Ding:
         for name in ("fn", "pca"):
             basis = self.results.path("basis", f"ding-{name}-{epochs}")
             path = self.results.projection(f"ding-{name}", spec, run, basis, self.images)
-            with h5py.File(path) as file:
-                found[name] = [float(error) for error in file["fitting_error_orthogonal"][()]]
+            errors = load(path, Projection).fitting_error_orthogonal
+            found[name] = [float(error) for error in errors]
         return found | {"ratio": float(np.mean(found["fn"]) / found["pca"][0])}
 
 

@@ -85,7 +85,7 @@ def test_cut_keeps_the_first_images_in_balance(tmp_path):
 @pytest.mark.slow
 def test_evidence_goes_on_where_it_stopped(tmp_path):
     def measure(only: str, directions: int) -> dict:
-        words = [EVIDENCE, "--device", "cpu", "--tiny", "--budget", "100", "--only", only]
+        words = [EVIDENCE, "--device", "cpu", "--tiny", "--budget", "60", "--only", only]
         words += ["--directions", directions, "--out", tmp_path / "out"]
         words += ["--state", tmp_path / "state"]
         run = [sys.executable, *map(str, words)]
