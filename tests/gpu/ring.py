@@ -6,7 +6,13 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from materials import Results, describe_evaluation, describe_training, with_precision
+from materials import (
+    Results,
+    describe_evaluation,
+    describe_training,
+    measure_epoch,
+    with_precision,
+)
 from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.basis import Basis
@@ -46,7 +52,9 @@ class Ding:
         """Train, look, and return what is seen; epochs as half of the time to `end` holds."""
         run = self.results.path("trajectory", "ding")
         if not run.exists():
-            fitting = int((end - time.time()) / 2 / self._measure_epoch())
+            probe = Run(load(self.images, Dataset), self.training(MOST_EPOCHS), self.results.device)
+            each = measure_epoch(probe, self.results.folder)
+            fitting = int((end - time.time()) / 2 / each)
             epochs = min(max(fitting, LEAST_EPOCHS), MOST_EPOCHS)
             self.results.run("ding", self.training(epochs), self.images)
         with h5py.File(run) as file:
@@ -57,15 +65,6 @@ class Ding:
         for moment in MOMENTS:
             found["centers"].append(self._look(run, round(moment * epochs)))
         return found
-
-    def _measure_epoch(self) -> float:
-        run = Run(load(self.images, Dataset), self.training(100), self.results.device)
-        run.advance()
-        run.measure()
-        started = time.monotonic()
-        run.advance()
-        run.measure()
-        return 1.2 * (time.monotonic() - started)
 
     def _planes(self, run: Path, epoch: int) -> dict[str, Path]:
         specs = {

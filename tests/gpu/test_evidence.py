@@ -92,6 +92,8 @@ def test_evidence_goes_on_where_it_stopped(tmp_path):
         subprocess.run(run, check=True, capture_output=True, timeout=120)
         return json.loads((tmp_path / "out" / "evidence.json").read_text())
 
+    (tmp_path / "state").mkdir()  # how long a run is depends on the machine otherwise
+    (tmp_path / "state" / "plan.json").write_text('{"epochs": 4, "seconds_per_epoch": 0.1}')
     first = measure("star", 1)
     assert first["reasons"] == {}
     assert first["star"]["jumps"] == 4
