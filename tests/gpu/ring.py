@@ -27,6 +27,8 @@ RADIUS, POINTS, MARGIN = 0.2, 16, 0.95
 MOMENTS = (0.0, 0.2, 0.5, 1.0)
 SEEDS = [0, 1, 2, 3, 4]
 MOST_EPOCHS, LEAST_EPOCHS = 100, 10
+TRAINING_SHARE = 0.4
+"""Of the time that is left; rings and Fitting Errors need the rest."""
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Ding:
     batch: int = 128
     evaluated: int = 5000
     evaluation_batch: int = 250
+    most_epochs: int = MOST_EPOCHS
 
     def training(self, epochs: int) -> dict:
         """Return the specification of the run: the paper's recipe."""
@@ -49,13 +52,13 @@ class Ding:
         return with_precision(spec, self.precision)
 
     def make(self, end: float) -> dict:
-        """Train, look, and return what is seen; epochs as half of the time to `end` holds."""
+        """Train, look, and return what is seen; as many epochs as the time to `end` allows."""
         run = self.results.path("trajectory", "ding")
         if not run.exists():
             probe = Run(load(self.images, Dataset), self.training(MOST_EPOCHS), self.results.device)
             each = measure_epoch(probe, self.results.folder)
-            fitting = int((end - time.time()) / 2 / each)
-            epochs = min(max(fitting, LEAST_EPOCHS), MOST_EPOCHS)
+            fitting = int(TRAINING_SHARE * (end - time.time()) / each)
+            epochs = min(max(fitting, LEAST_EPOCHS), self.most_epochs)
             self.results.run("ding", self.training(epochs), self.images)
         with h5py.File(run) as file:
             epochs = int(file["epochs"][-1])
