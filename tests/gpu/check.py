@@ -83,6 +83,9 @@ PROPERTY_NAMES = (
     "bf16 deviation",
     "memory too small",
     "lease",
+    "googlenet repeats",
+    "vgg13 repeats",
+    "bf16 training repeats",
 )
 
 

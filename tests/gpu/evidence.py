@@ -47,7 +47,7 @@ def _bind_calls(given: argparse.Namespace) -> dict[str, Callable[[], dict]]:
     ding = Ding(results, images, given.precision)
     if given.tiny:
         star = Star(results, images, given.precision, "resnet20", 0.125, 20, 2, 20)
-        ding = Ding(results, images, given.precision, 0.125, 20, 40, 20)
+        ding = Ding(results, images, given.precision, 0.125, 20, 40, 20, 10)
     both = "star" in given.only and "ding2023" in given.only
     waiting = both and not results.path("projection", "ding-pca").exists()
     star_end = given.end - (1 - STAR_SHARE) * given.budget * waiting

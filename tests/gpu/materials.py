@@ -6,6 +6,8 @@ Needs PyTorch, NumPy, h5py and filelock; no Snakemake and no configuration.
 import argparse
 import json
 import logging
+import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,10 @@ from lossmap.artifacts.trajectory import Trajectory, find_snapshot, load_layouts
 from lossmap.clouds import measure_cloud
 from lossmap.geometry.plane import fit_basis
 from lossmap.network.arithmetic import fix_arithmetic
+from lossmap.network.checkpoint import Checkpoint
 from lossmap.network.jumps import jump_and_retrain, load_minimum
 from lossmap.network.surface import evaluate_grid, open_surface, project_trajectory
-from lossmap.network.training import train_run
+from lossmap.network.training import Run, train_run
 
 CODE = "tests/gpu"
 """Stands in every artifact made here where the workflow has the hash of its code."""
@@ -173,6 +176,19 @@ class Results:
 
 def _provenance(spec: dict, *inputs: Path) -> Provenance:
     return trace_provenance(canonical_json(spec), CODE, inputs)
+
+
+def measure_epoch(run: Run, folder: Path) -> float:
+    """Return the seconds of an epoch with its snapshot and resume point, after a first one."""
+    widths = {"thetas": run.network.layout.size, "buffers": run.network.buffer_layout.size}
+    with closing(Checkpoint(folder / "probe", widths)) as checkpoint:
+        for _ in range(3):
+            started = time.monotonic()
+            run.advance()
+            run.measure()
+            checkpoint.save(run.rows(), run.state())
+        checkpoint.discard()
+    return time.monotonic() - started
 
 
 def synchronize(device: str) -> None:

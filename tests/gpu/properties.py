@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
-from materials import Results, describe_evaluation, describe_retraining, describe_training
+from materials import NETWORKS, Results, describe_evaluation, describe_retraining, describe_training
 from materials import draw_dataset as draw
 from timebox import run_child
 
@@ -85,9 +86,11 @@ def _twice(case: Case, name: str, make: Callable[[Results, Path], Path]) -> dict
     return {"digest": digests[0], "equal": True}
 
 
-def check_training_repeats(case: Case) -> dict:
+def check_training_repeats(case: Case, network: str = "resnet20", **changes: object) -> dict:
     """Train one specification twice: same bytes."""
-    return _twice(case, "training", lambda r, images: r.run("run", case.training(), images))
+    spec = case.training(**changes)
+    spec["network"] = spec["network"] | {"factory": NETWORKS[network]}
+    return _twice(case, f"training-{network}", lambda r, images: r.run("run", spec, images))
 
 
 def check_jumps_repeat(case: Case) -> dict:
@@ -272,6 +275,9 @@ PROPERTY_CHECKS: dict[str, Callable[[Case], dict]] = {
     "bf16 deviation": check_low_precision,
     "memory too small": check_memory_message,
     "lease": check_lease,
+    "googlenet repeats": partial(check_training_repeats, network="googlenet", epochs=1),
+    "vgg13 repeats": partial(check_training_repeats, network="vgg13", epochs=1),
+    "bf16 training repeats": partial(check_training_repeats, epochs=2, precision="bf16"),
 }
 """In the order in which they are worth having."""
 

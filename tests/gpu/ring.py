@@ -6,11 +6,18 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from materials import Results, describe_evaluation, describe_training, with_precision
+from materials import (
+    Results,
+    describe_evaluation,
+    describe_training,
+    measure_epoch,
+    with_precision,
+)
 from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.store import load
 from lossmap.geometry.fitting import reconstruct
 from lossmap.network.surface import Surface, open_surface
@@ -20,6 +27,8 @@ RADIUS, POINTS, MARGIN = 0.2, 16, 0.95
 MOMENTS = (0.0, 0.2, 0.5, 1.0)
 SEEDS = [0, 1, 2, 3, 4]
 MOST_EPOCHS, LEAST_EPOCHS = 100, 10
+TRAINING_SHARE = 0.4
+"""Of the time that is left; rings and Fitting Errors need the rest."""
 
 
 @dataclass
@@ -33,6 +42,7 @@ class Ding:
     batch: int = 128
     evaluated: int = 5000
     evaluation_batch: int = 250
+    most_epochs: int = MOST_EPOCHS
 
     def training(self, epochs: int) -> dict:
         """Return the specification of the run: the paper's recipe."""
@@ -42,11 +52,13 @@ class Ding:
         return with_precision(spec, self.precision)
 
     def make(self, end: float) -> dict:
-        """Train, look, and return what is seen; epochs as half of the time to `end` holds."""
+        """Train, look, and return what is seen; as many epochs as the time to `end` allows."""
         run = self.results.path("trajectory", "ding")
         if not run.exists():
-            fitting = int((end - time.time()) / 2 / self._measure_epoch())
-            epochs = min(max(fitting, LEAST_EPOCHS), MOST_EPOCHS)
+            probe = Run(load(self.images, Dataset), self.training(MOST_EPOCHS), self.results.device)
+            each = measure_epoch(probe, self.results.folder)
+            fitting = int(TRAINING_SHARE * (end - time.time()) / each)
+            epochs = min(max(fitting, LEAST_EPOCHS), self.most_epochs)
             self.results.run("ding", self.training(epochs), self.images)
         with h5py.File(run) as file:
             epochs = int(file["epochs"][-1])
@@ -56,15 +68,6 @@ class Ding:
         for moment in MOMENTS:
             found["centers"].append(self._look(run, round(moment * epochs)))
         return found
-
-    def _measure_epoch(self) -> float:
-        run = Run(load(self.images, Dataset), self.training(100), self.results.device)
-        run.advance()
-        run.measure()
-        started = time.monotonic()
-        run.advance()
-        run.measure()
-        return 1.2 * (time.monotonic() - started)
 
     def _planes(self, run: Path, epoch: int) -> dict[str, Path]:
         specs = {
@@ -96,8 +99,8 @@ class Ding:
         for name in ("fn", "pca"):
             basis = self.results.path("basis", f"ding-{name}-{epochs}")
             path = self.results.projection(f"ding-{name}", spec, run, basis, self.images)
-            with h5py.File(path) as file:
-                found[name] = [float(error) for error in file["fitting_error_orthogonal"][()]]
+            errors = load(path, Projection).fitting_error_orthogonal
+            found[name] = [float(error) for error in errors]
         return found | {"ratio": float(np.mean(found["fn"]) / found["pca"][0])}
 
 

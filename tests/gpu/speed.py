@@ -100,6 +100,7 @@ def measure_training(
         "images_per_second": epochs * len(run.images) / seconds,
         "first_epoch_seconds": started - begun,
         "images": len(run.images),
+        "captured": all(update.captured for update in run.trainer.updates),
         "loss": float(run.iteration_loss[-1]),
         "peak_memory_mib": _take_peak_memory(sizes.device),
     }

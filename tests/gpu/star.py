@@ -9,7 +9,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from materials import PLAIN, Results, describe_retraining, describe_training, log, with_precision
+from materials import (
+    PLAIN,
+    Results,
+    describe_retraining,
+    describe_training,
+    log,
+    measure_epoch,
+    with_precision,
+)
 from star_rows import MINIMA
 
 from lossmap.artifacts.dataset import Dataset
@@ -64,21 +72,13 @@ class Star:
         """Return how many epochs both minima are trained in so many seconds; decided once."""
         path = self.results.folder / "plan.json"
         if not path.exists():
-            each = self._measure_epoch()
+            spec = self.training("good", MOST_EPOCHS)
+            run = Run(load(self.images, Dataset), spec, self.results.device)
+            each = measure_epoch(run, self.results.folder)
             fitting = int(seconds / len(MINIMA) / each)
             epochs = min(max(fitting, LEAST_EPOCHS), MOST_EPOCHS)
             path.write_text(json.dumps({"epochs": epochs, "seconds_per_epoch": each}))
         return json.loads(path.read_text())
-
-    def _measure_epoch(self) -> float:
-        """Return the seconds of an epoch and its measures, after one that warms up."""
-        run = Run(load(self.images, Dataset), self.training("good", 100), self.results.device)
-        run.advance()
-        run.measure()
-        started = time.monotonic()
-        run.advance()
-        run.measure()
-        return 1.1 * (time.monotonic() - started)  # and a resume point
 
     def train_minima(self, seconds: float) -> dict:
         """Train both minima, in about so many seconds, and return how good they are."""

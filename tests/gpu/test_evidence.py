@@ -85,13 +85,15 @@ def test_cut_keeps_the_first_images_in_balance(tmp_path):
 @pytest.mark.slow
 def test_evidence_goes_on_where_it_stopped(tmp_path):
     def measure(only: str, directions: int) -> dict:
-        words = [EVIDENCE, "--device", "cpu", "--tiny", "--budget", "100", "--only", only]
+        words = [EVIDENCE, "--device", "cpu", "--tiny", "--budget", "60", "--only", only]
         words += ["--directions", directions, "--out", tmp_path / "out"]
         words += ["--state", tmp_path / "state"]
         run = [sys.executable, *map(str, words)]
         subprocess.run(run, check=True, capture_output=True, timeout=120)
         return json.loads((tmp_path / "out" / "evidence.json").read_text())
 
+    (tmp_path / "state").mkdir()  # how long a run is depends on the machine otherwise
+    (tmp_path / "state" / "plan.json").write_text('{"epochs": 4, "seconds_per_epoch": 0.1}')
     first = measure("star", 1)
     assert first["reasons"] == {}
     assert first["star"]["jumps"] == 4
