@@ -165,14 +165,28 @@ def test_distances_cost_the_square_of_the_rows_times_the_parameters():
 
 
 def test_small_networks_take_a_gpu_the_time_to_launch_them():
-    """One pass of 250 images through ResNet20 is 2 ms of computing at 10 TFLOP/s."""
-    config = load(evaluation={"images": 5000, "batch": 250})
+    rates = {"evaluation": {"resnet20": 1e6}}
+    config = load(
+        evaluation={"images": 5000, "batch": 250},
+        resources={"gpu_gflops": rates, "gpu_call_ms": 3},
+    )
     seconds = job_seconds(config, "grid", [PLANE], gpu=True)
     assert seconds == pytest.approx(START_SECONDS + 51**2 * 20 * 0.003)
-    slower = load(resources={"gpu_gflops": 1000})
-    flop = 2 * 51**2 * 5000 * 40551040
-    expected = START_SECONDS + flop / 1e12
-    assert job_seconds(slower, "grid", [PLANE], gpu=True) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("measured", "used"), [({"resnet20": 1000}, 1000), ({"other": 3}, 7600)])
+def test_a_gpu_takes_the_rate_that_was_measured_of_the_network(measured, used):
+    config = load(resources={"gpu_gflops": {"evaluation": measured}})
+    flop = 2 * 51**2 * config["evaluation"]["images"] * 40551040
+    expected = START_SECONDS + flop / (1e9 * used)
+    assert job_seconds(config, "grid", [PLANE], gpu=True) == pytest.approx(expected)
+
+
+def test_a_network_that_was_not_measured_takes_the_assumed_rate():
+    config = load(resources={"gpu_gflops": {"training": {"other": 1}}})
+    cost = cost_of(config, "trajectory", "c100-googlenet")
+    seconds = job_seconds(config, "trajectory", ["c100-googlenet"], gpu=True)
+    assert seconds == pytest.approx(START_SECONDS + 2 * cost.macs / 1e9)
 
 
 def test_embedding_grows_with_the_cube_of_its_points():

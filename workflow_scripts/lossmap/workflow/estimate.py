@@ -29,6 +29,7 @@ def estimate_spec(config: dict) -> dict:
         "stages": stages,
         "network": network,
         "batch": recipe["batch_size"],
+        "gpu": config["resources"]["gpu"],
         "gpu_gflops": config["resources"]["gpu_gflops"],
         "gpu_call_ms": config["resources"]["gpu_call_ms"],
         "wall_seconds": {n: simulate(jobs, n) for n in (1, config["resources"]["gpus"])},
@@ -85,11 +86,22 @@ def describe_estimate(spec: dict, measured: Mapping[str, float], device: str, th
         f"hours here: one job at a time on this {device} ({threads} threads), at the measured "
         f"{measured['training'] / 1e9:.1f} GFLOP/s training and "
         f"{measured['evaluation'] / 1e9:.1f} GFLOP/s evaluating {spec['network']['factory']}",
-        f"GPU-hours: assume on one GPU {spec['gpu_gflops']:g} GFLOP/s (resources.gpu_gflops), but "
-        f"{spec['gpu_call_ms']:g} ms at least for each pass of a batch (resources.gpu_call_ms)",
+        *_describe_rates(spec),
         *_describe_walls(spec),
     ]
     return "\n".join(lines)
+
+
+def _describe_rates(spec: dict) -> list[str]:
+    """Return what the GPU-hours rest on: measured rates, and what is assumed besides."""
+    found = []
+    for kind, rates in spec["gpu_gflops"].items():
+        known = ", ".join(f"{name} {rate:g}" for name, rate in rates.items() if name != "other")
+        found.append(
+            f"GPU-hours, {kind}: GFLOP/s measured on one {spec['gpu']} in float32: {known}; "
+            f"assumed of other networks: {rates['other']:g} (resources.gpu_gflops)"
+        )
+    return [*found, f"and {spec['gpu_call_ms']:g} ms at least for each pass of a batch"]
 
 
 def _describe_walls(spec: dict) -> list[str]:

@@ -361,11 +361,19 @@ def job_seconds(config: dict, stage: str, names: Iterable[str], gpu: bool) -> fl
     needed = [cost_of(config, stage, name) for name in names]
     flop, calls = 2 * sum(cost.macs for cost in needed), sum(cost.calls for cost in needed)
     rates = config["resources"]
-    if gpu and any(maker_of(config, stage, name).run for name in names):
-        computing = max(flop / (1e9 * rates["gpu_gflops"]), calls * rates["gpu_call_ms"] / 1e3)
+    maker = maker_of(config, stage, names[0])
+    if gpu and maker.run:
+        gflops = _gpu_gflops(config, maker, maker.run(config, names[0]))
+        computing = max(flop / (1e9 * gflops), calls * rates["gpu_call_ms"] / 1e3)
     else:
         computing = flop / (1e9 * rates["gflops"] * rates["threads"].get(stage, 1))
     return costs.START_SECONDS + computing + sum(cost.seconds for cost in needed)
+
+
+def _gpu_gflops(config: dict, maker: Maker, run: str) -> float:
+    """Return what one GPU sustains on a run's network, in training or in evaluation."""
+    rates = config["resources"]["gpu_gflops"]["training" if maker.resume_spec else "evaluation"]
+    return rates.get(specs.factory_of(config, run).rpartition(":")[2], rates["other"])
 
 
 def time_limit(config: dict, stage: str, names: Iterable[str], gpu: bool) -> int:
