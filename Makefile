@@ -47,7 +47,7 @@ export REQUIRE_PYTHON
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 	@echo "Variables: CORES=$(CORES) SCALE=$(SCALE) DATA_DIR=$(DATA_DIR) CONFIGFILE=$(CONFIGFILE) VENV=$(VENV)"
 
 ## --- environment

@@ -254,7 +254,11 @@ CONFIGURATIONS = {
     "time that is neither": (technique("phate-cosine", t="x"), "techniques.phate-cosine.t", "'x'"),
     "time of 0": (technique("phate-cosine", t=0), "techniques.phate-cosine.t", "0"),
     "unknown solver": (technique("phate-cosine", mds_solver="a"), "mds_solver is 'a'", "smacof"),
-    "unknown method": (technique("pca", method="pac"), "pca.method is 'pac'", "allowed: phate"),
+    "unknown method": (
+        technique("pca", method="pac"),
+        "pca.method is 'pac'",
+        "allowed: pca, phate",
+    ),
     "unknown metric": (
         technique("umap-cosine", metric="l1"),
         "metric is 'l1'",
