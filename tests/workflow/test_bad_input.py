@@ -641,7 +641,7 @@ CONFIGURATIONS = {
     ),
     "upper-case name": ({"runs": {"Mine": OWN_RUN}}, "'Mine'", "lower-case letters"),
     "number in a name": ({"runs": {"lr0.1": OWN_RUN}}, "'lr0.1'", "joined by hyphens"),
-    "unknown draw": (panel(draw="heatmap", grid=PCA), "draw is 'heatmap'", "curve, surface"),
+    "unknown draw": (panel(draw="heatmap", grid=PCA), "draw is 'heatmap'", "contour, curve"),
     "no panels": ({"figures": {"mine_fig1": {"columns": 1, "panels": []}}}, "panels", "at least 1"),
     "more panels than letters": (
         {"figures": {"mine_fig1": {"columns": 9, "panels": [CURVE] * 27}}},
@@ -1030,8 +1030,6 @@ class Job:
     target: str
     says: tuple[str, ...]
     config: dict = field(default_factory=dict)
-    log: str | None = None
-    """Name of the log, where it is not the target's."""
 
 
 def damaged_artifact(project, stage: str, damage: str) -> Job:
@@ -1093,7 +1091,7 @@ def damaged_cloud(project, stage: str, damage: str) -> Job:
     says = (f"{stage}/{name}", message, "run again")
     if stage == "distance":
         hurt(path)
-        return Job(f"embedding/{name}-pca", says, given, name)
+        return Job(f"embedding/{name}-pca", says, given)
     path, figure = project.path("embedding", f"{name}-pca"), f"bad_embedding_{damage}"
     shutil.copy2(project.path("embedding", "bush-pca"), path)
     pass_for_made(project, given, "embedding", f"{name}-pca")
@@ -1185,7 +1183,6 @@ def other_jobs(project) -> dict[str, Job]:
             "embedding/crowd-phate-euclidean",
             ("embedding/crowd-phate-euclidean.h5: ", "knn is 50", "24 points", "set 'knn'"),
             {"clouds": {"crowd": crowd}},
-            "crowd",
         ),
         "jumps of a tree": Job(
             "figure/bad_jumps",
@@ -1242,8 +1239,7 @@ def failed(shared_project):
 def test_a_failing_job_names_culprit_and_remedy_and_leaves_nothing(shared_project, failed, kind):
     jobs, done = failed
     job, output = jobs[kind], shared_project.path(*jobs[kind].target.split("/"))
-    name = job.log or output.stem
-    log = shared_project.path(f"log/{output.parent.name}", name, "log").read_text()
+    log = shared_project.path(f"log/{output.parent.name}", output.stem, "log").read_text()
     errors = [line for line in log.splitlines() if " error: " in line]
     assert len(errors) == 1, log
     assert [part for part in job.says if part not in errors[0]] == []
