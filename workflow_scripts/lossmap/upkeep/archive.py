@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from lossmap.artifacts.files import replacing
+from lossmap.errors import LossmapError
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.stages import ROOT, all_makers
 from lossmap.workflow.targets import all_targets
@@ -98,6 +99,11 @@ def _workflow_files(root: Path, expected: Expected) -> Iterator[tuple[str, Path]
         yield from _own_modules(module.partition(".")[0], expected)
     for maker in (maker for _, maker in all_makers() if maker.home != ROOT):
         for file in (maker.rule_file, maker.script):
+            if not file.is_relative_to(Path.cwd()):
+                raise LossmapError(
+                    f"{file}: a stage of your own, outside of {Path.cwd()}, which an archive "
+                    "cannot hold; copy it into this folder"
+                )
             yield str(file.relative_to(Path.cwd())), file
 
 
