@@ -20,7 +20,7 @@ from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.store import load
 from lossmap.geometry.fitting import reconstruct
-from lossmap.network.surface import Surface, open_surface
+from lossmap.network.surface import LossSurface, open_surface
 from lossmap.network.training import Run
 
 RADIUS, POINTS, MARGIN = 0.2, 16, 0.95
@@ -104,7 +104,7 @@ class Ding:
         return found | {"ratio": float(np.mean(found["fn"]) / found["pca"][0])}
 
 
-def measure_ring(surface: Surface, basis: Basis, plane: int) -> dict:
+def measure_ring(surface: LossSurface, basis: Basis, plane: int) -> dict:
     """Return the losses on a ring around the center, and the share below 0.95 of the center's."""
     directions = basis.scaled_directions(plane)
     angles = 2 * np.pi * np.arange(POINTS) / POINTS
@@ -117,7 +117,7 @@ def measure_ring(surface: Surface, basis: Basis, plane: int) -> dict:
     return {"center": losses[0], "share": float(below.mean()), "losses": losses[1:]}
 
 
-def measure_way_down(surface: Surface, basis: Basis) -> dict:
+def measure_way_down(surface: LossSurface, basis: Basis) -> dict:
     """Return the cosine between the plane's part of minus the gradient and the way to the end.
 
     The gradient is exact, by autograd; both vectors are seen in the plane, in the full space's
@@ -138,7 +138,7 @@ def measure_way_down(surface: Surface, basis: Basis) -> dict:
     }
 
 
-def _measure_gradient(surface: Surface) -> np.ndarray:
+def _measure_gradient(surface: LossSurface) -> np.ndarray:
     """Return the gradient of the loss where the surface was evaluated last, float64 (params,)."""
     network = surface.network
     network.gradient.zero_()

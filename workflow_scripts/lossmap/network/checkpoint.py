@@ -26,7 +26,7 @@ def saving(folder: Path) -> AbstractContextManager[None]:
     return writing(
         folder,
         "the resume point cannot be written",
-        "free the disk and run again, training goes on from the last saved epoch",
+        "free or unlock the disk and run again, training goes on from the last saved epoch",
     )
 
 
