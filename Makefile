@@ -89,10 +89,14 @@ desk: SCALE := desk
 desk: run ## real CIFAR at laptop size (DATA_DIR=folder with cifar10.h5, else downloaded)
 
 .PHONY: run
-run: env ## every figure and table of SCALE
-	@snakemake all $(OPTIONS)
+run: env ## every figure and table of SCALE, and the page that shows them
+	@snakemake all page $(OPTIONS)
+	@echo "page:    results/$(SCALE)/index.html"
 	@echo "figures: results/$(SCALE)/figure"
 	@echo "tables:  results/$(SCALE)/table"
+
+.PHONY: page
+page: run ## one HTML file to explore and to send, after making what is missing: results/SCALE/index.html
 
 .PHONY: report
 report: run ## one HTML file to read and to send, after making what is missing: results/SCALE/report.html
