@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from lossmap.interactive.embedding import MOST_FRAMES, MOST_POINTS, draw_embedding, thin
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from lossmap.interactive.landscape import Center, draw_landscape
 
 

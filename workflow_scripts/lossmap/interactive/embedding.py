@@ -132,8 +132,10 @@ def _color_by_category(values: np.ndarray, bar: dict) -> dict:
 
 def _restyle(color: dict) -> dict:
     """Return the change of the points to another coloring; limits that are None are automatic."""
-    limits = {"cmin": None, "cmax": None}
-    return {f"marker.{key}": [value] for key, value in (limits | color).items()}
+    color = {"cmin": None, "cmax": None} | color
+    bar = {"tickvals": None, "ticktext": None} | color.pop("colorbar")
+    leaves = color | {f"colorbar.{key}": value for key, value in bar.items()}
+    return {f"marker.{key}": [value] for key, value in leaves.items()}
 
 
 def _describe(known: Mapping[str, np.ndarray]) -> dict:

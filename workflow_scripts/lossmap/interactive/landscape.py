@@ -45,7 +45,8 @@ def draw_landscape(
     """Return one figure of the landscapes of a run, in the order of their centers.
 
     The path is drawn on the surface, at the loss of its place in the plane; parts of it that lie
-    outside of the square are left out. All centers share one scale of height and color.
+    outside of the square are left out. All centers share one scale of color; the height is each
+    one's own, so that a flat one is seen as well.
     """
     losses = np.concatenate([_known(center.loss).ravel() for center in centers])
     lowest, highest = np.nanmin(losses), np.nanmax(losses)
@@ -67,6 +68,7 @@ def draw_landscape(
             "yaxis": {"title": "β", **GRID},
             "zaxis": {"title": loss_label, "type": "log", **GRID},
             "aspectratio": {"x": 1, "y": 1, "z": 0.7},
+            "camera": {"eye": {"x": 1.35, "y": -1.35, "z": 1.2}},
         },
         xaxis={"title": "α", "constrain": "domain", "visible": False},
         yaxis={"title": "β", "scaleanchor": "x", "constrain": "domain", "visible": False},

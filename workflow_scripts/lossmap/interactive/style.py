@@ -6,7 +6,12 @@ import numpy as np
 from plotly import graph_objects as go
 
 INK, TRAIL, FAINT = "#1c2128", "#d5482c", "rgba(128,128,128,0.35)"
-GRID = {"gridcolor": FAINT, "zerolinecolor": FAINT}
+GRID = {
+    "gridcolor": "#a0a7b0",
+    "zerolinecolor": "#a0a7b0",
+    "linecolor": "#a0a7b0",
+    "showgrid": True,
+}
 CLEAR = "rgba(0,0,0,0)"
 
 

@@ -138,13 +138,13 @@ def collect_embedding(results: Path, entry: Mapping) -> View:
     return _view(entry["title"], draw_embedding(found.points, columns, axis=axis))
 
 
-def collect_curves(results: Path, runs: Mapping[str, str]) -> View:
-    """Return the curves of all runs."""
+def collect_curves(results: Path, title: str, runs: Mapping[str, str]) -> View:
+    """Return the curves of the runs on one data set."""
     curves = {}
-    for name, title in runs.items():
+    for name, label in runs.items():
         with stream(results / "trajectory" / f"{name}.h5", Trajectory) as run:
-            curves[title] = {key: run[key][()] for key in ("epochs", *SNAPSHOT_CURVES)}
-    return _view("Curves of all runs", draw_curves(curves, MEASURES))
+            curves[label] = {key: run[key][()] for key in ("epochs", *SNAPSHOT_CURVES)}
+    return _view(title, draw_curves(curves, MEASURES))
 
 
 def _view(title: str, figure: go.Figure) -> View:

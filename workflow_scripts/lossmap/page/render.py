@@ -53,7 +53,7 @@ def render_index(results: Path, plan: Mapping, captions: Mapping[str, Path]) -> 
     views = {
         "landscapes": [collect_landscape(results, each) for each in plan["landscapes"]],
         "embeddings": [collect_embedding(results, each) for each in plan["embeddings"]],
-        "curves": [collect_curves(results, plan["runs"])] if plan["runs"] else [],
+        "curves": [collect_curves(results, *each) for each in plan["runs"].items()],
     }
     ledger = results / f"{plan['ledger']}.h5" if plan["ledger"] else None
     return environment.get_template("index.html").render(

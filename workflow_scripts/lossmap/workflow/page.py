@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lossmap.workflow.configuration import embedding_names
-from lossmap.workflow.specs import LEDGER, embedding_spec, run_title, statistics_of
+from lossmap.workflow.specs import LEDGER, data_title, embedding_spec, run_title, statistics_of
 from lossmap.workflow.stages import STAGES
 from lossmap.workflow.targets import all_targets
 
@@ -24,7 +24,7 @@ def page_plan(config: dict) -> dict:
     dict
         ``scale`` and a sentence on it; ``judge``, ``ledger`` (None without claims), ``papers`` (a
         list with ``name``, ``title`` and the artifacts of each), ``landscapes``, ``embeddings``,
-        ``runs`` (titles by name) and ``artifacts``, all of them.
+        ``runs`` (by data set, their titles by name) and ``artifacts``, all of them.
     """
     return {
         "scale": config["scale"],
@@ -34,15 +34,14 @@ def page_plan(config: dict) -> dict:
         "papers": _papers(config),
         "landscapes": _landscapes(config),
         "embeddings": _embeddings(config),
-        "runs": {name: full_title(config, name) for name in config["runs"]},
+        "runs": _runs(config),
         "artifacts": all_targets(config),
     }
 
 
 def _summarize(config: dict) -> str:
     """Return one sentence on the sizes that a scale chooses; single entries may differ."""
-    used = dict.fromkeys(run["dataset"] for run in config["runs"].values())
-    data = " and ".join(config["datasets"][name].get("title", name) for name in used)
+    data = ", ".join(_runs(config))
     return (
         f"{len(config['runs'])} training runs on {data}; landscapes of "
         f"{config['grid']['resolution']} × {config['grid']['resolution']} points, the loss over "
@@ -51,11 +50,11 @@ def _summarize(config: dict) -> str:
     )
 
 
-def full_title(config: dict, run: str) -> str:
-    """Return what a run is called among the runs of all data sets."""
-    dataset = config["runs"][run]["dataset"]
-    data, title = config["datasets"][dataset].get("title", dataset), run_title(config, run)
-    return f"{title}, {data}" if title == run else f"{title}, {data} ({run})"
+def _runs(config: dict) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for name in config["runs"]:
+        found.setdefault(data_title(config, name), {})[name] = f"{run_title(config, name)} ({name})"
+    return found
 
 
 def _papers(config: dict) -> list[dict]:
@@ -72,12 +71,14 @@ def _landscapes(config: dict) -> list[dict]:
     for name, entry in config["grids"].items():
         basis = config["bases"][entry["basis"]]
         kind = (basis["run"], basis["method"], statistics_of(config, entry))
-        title = f"{full_title(config, kind[0])}: {kind[1].upper()} plane"
+        run, method, _ = kind
+        data = data_title(config, run)
+        title = f"{method.upper()} plane, {run_title(config, run)}, {data} ({run})"
         if kind[2] != config["bn_statistics"]:
             title += f", batch norm: {kind[2]}"
         group = found.setdefault(kind, {"title": title, "centers": []})
         group["centers"].append({"grid": f"grid/{name}", "basis": f"basis/{entry['basis']}"})
-    return list(found.values())
+    return sorted(found.values(), key=lambda group: not group["title"].startswith("PCA"))
 
 
 def _embeddings(config: dict) -> list[dict]:

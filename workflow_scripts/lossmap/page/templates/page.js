@@ -50,12 +50,21 @@ function slider(plot, {name, steps, active}) {
   return [labeled(name, range), shown, play];
 }
 
+function narrow(data, layout) {
+  layout.showlegend = false;
+  for (const trace of data) {
+    const bar = trace.colorbar ?? trace.marker?.colorbar;
+    if (bar) Object.assign(bar, {orientation: "h", y: -0.15, thickness: 12, len: 0.9});
+  }
+}
+
 async function show(viewer) {
   const plot = viewer.querySelector(".plot");
   const choice = viewer.querySelector(".choice");
   const source = viewer.querySelectorAll("script.view")[choice.value];
   const {data, layout, frames} = JSON.parse(source.textContent);
   const {updatemenus = [], sliders = [], ...bare} = layout;
+  if (plot.clientWidth < 600) narrow(data, bare);
   const fonts = {font: {color: ink(), family: "system-ui, sans-serif"}};
   Plotly.purge(plot);
   await Plotly.newPlot(plot, data, {...bare, ...fonts, autosize: true},
