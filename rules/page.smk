@@ -19,6 +19,6 @@ rule page:
         plan=canonical_json(page_plan(config)),
         captions=CAPTIONS,
     message:
-        "page {output}"
+        f"page {config['scale']}"
     script:
         "../workflow_scripts/page.py"
