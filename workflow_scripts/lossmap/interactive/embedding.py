@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from plotly import graph_objects as go
 
-from lossmap.interactive.style import FAINT, lay_out, slider, switch, tick_losses
+from lossmap.interactive.style import FAINT, GRAY, lay_out, slider, switch, tick_losses
 
 MOST_FRAMES, MOST_POINTS = 26, 4000
 """At most so many stops of the slider and so many points: of more, every second epoch, every third…
@@ -49,7 +49,7 @@ def draw_embedding(
                 x=points[:, 0],
                 y=points[:, 1],
                 mode="markers",
-                marker={"size": 7, **colors["epoch"]},
+                marker={"size": 7, "line": {"color": GRAY, "width": 0.6}, **colors["epoch"]},
                 unselected={"marker": {"opacity": 0.06}},
                 showlegend=False,
                 **_describe(known),
