@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from plotly import graph_objects as go
 
-INK, TRAIL, FAINT = "#1c2128", "#d5482c", "rgba(128,128,128,0.35)"
+INK, TRAIL, FAINT, GRAY = "#1c2128", "#d5482c", "rgba(128,128,128,0.35)", "#a0a7b0"
 GRID = {
     "gridcolor": "#a0a7b0",
     "zerolinecolor": "#a0a7b0",
