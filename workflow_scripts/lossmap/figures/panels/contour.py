@@ -15,15 +15,15 @@ from matplotlib.ticker import MaxNLocator
 from lossmap.figures.landscape.collect import collect_landscape
 from lossmap.figures.landscape.family import LANDSCAPE, style_of
 from lossmap.figures.landscape.marks import (
-    MARK_EDGES,
-    MARK_SIZES,
-    MARK_STYLES,
-    POINTS,
     extent_of,
     marks_of,
     missing_cells,
     notes_of,
     place_arrows,
+    style_arrow,
+    style_casing,
+    style_mark,
+    style_trajectory,
 )
 from lossmap.figures.panel import Cell, Comparison, Kind, Options
 from lossmap.figures.scale import LossScale, format_loss
@@ -37,6 +37,7 @@ from lossmap.figures.style import (
     TRAJECTORY_COLORMAP,
     ZORDER,
     points,
+    write_notes,
 )
 
 SETTINGS = {"with": "landscape", "properties": {}}
@@ -74,17 +75,7 @@ def plot_contour(
     if "trajectory" in panel:
         _draw_trajectory(axes, panel, epoch_norm, trajectory_colormap)
     _draw_marks(axes, panel, scale)
-    notes = "\n".join(notes_of(panel, scale))
-    if notes:
-        axes.text(
-            0.0,
-            1.02,
-            notes,
-            transform=axes.transAxes,
-            va="bottom",
-            fontsize=points(NOTE_SIZE),
-            gid="notes",
-        )
+    write_notes(axes, notes_of(panel, scale), bottom=1.02)
     return axes
 
 
@@ -177,53 +168,21 @@ def _contrast(level: float, scale: LossScale, colormap: str) -> str:
 
 def _draw_marks(axes: Axes, panel: Panel, scale: LossScale) -> None:
     for name, (alpha, beta, loss) in marks_of(panel).items():
-        known = np.isfinite(scale.to_height(loss))
-        style = MARK_STYLES[name] | ({} if known else {"markerfacecolor": "none"})
-        own = style["color"] if name in POINTS else INK
-        axes.plot(
-            [alpha],
-            [beta],
-            linestyle="none",
-            markersize=points(MARK_SIZES[name]),
-            markeredgecolor=MARK_EDGES[name] if known else own,
-            markeredgewidth=points(0.6),
-            clip_on=False,
-            zorder=ZORDER["mark"],
-            gid=name,
-            **style,
-        )
+        known = bool(np.isfinite(scale.to_height(loss)))
+        axes.plot([alpha], [beta], clip_on=False, **style_mark(name, known))
 
 
 def _draw_trajectory(axes: Axes, panel: Panel, epoch_norm: Normalize | None, colormap: str) -> None:
     path, epochs = np.asarray(panel["trajectory"])[:, :2], np.asarray(panel["epochs"])
-    axes.plot(*path.T, color=INK, linewidth=points(2.4), zorder=ZORDER["path"], gid="casing")
-    line = LineCollection(
-        np.stack([path[:-1], path[1:]], axis=1),
-        cmap=colormap,
-        norm=epoch_norm or Normalize(float(epochs[0]), float(epochs[-1])),
-        linewidth=points(1.4),
-        capstyle="round",
-        zorder=ZORDER["path"] + 0.5,
-    )
+    axes.plot(*path.T, **style_casing())
+    segments = np.stack([path[:-1], path[1:]], axis=1)
+    line = LineCollection(segments, **style_trajectory(epochs, epoch_norm, colormap))
     line.set_array((epochs[:-1] + epochs[1:]) / 2.0)
-    line.set_gid("trajectory")
+    line.set(gid="trajectory", zorder=ZORDER["path"] + 0.5)
     axes.add_collection(line, autolim=False)
     ranges = np.array([np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())])
     for tail, head in place_arrows(path, ranges):
-        arrow = FancyArrowPatch(
-            tail,
-            head,
-            arrowstyle="-|>",
-            mutation_scale=points(7),
-            shrinkA=0,
-            shrinkB=0,
-            facecolor="white",
-            edgecolor=INK,
-            linewidth=points(0.5),
-            zorder=ZORDER["path"] + 1,
-            gid="direction",
-        )
-        axes.add_patch(arrow)
+        axes.add_patch(FancyArrowPatch(tail, head, **style_arrow()))
 
 
 def _plot_cell(axes: Axes, cell: Cell, comparison: Comparison, options: Options) -> Axes:

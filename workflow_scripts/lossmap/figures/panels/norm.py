@@ -25,7 +25,7 @@ from lossmap.figures.panel import (
 )
 from lossmap.figures.scale import fit_scale, format_loss
 from lossmap.figures.sources import Panel, Sources, Spec, find_artifact, words
-from lossmap.figures.style import GAP, NOTE_SIZE, points
+from lossmap.figures.style import GAP, points, write_notes
 
 SETTINGS = {
     "with": "panel_shared",
@@ -152,9 +152,7 @@ def _frame(axes: Axes, panel: Panel) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel("L2 norm of the weights")
     axes.spines[["top", "right"]].set_visible(False)
-    if notes_of(panel):
-        style = {"transform": axes.transAxes, "va": "bottom", "fontsize": points(NOTE_SIZE)}
-        axes.text(0.0, 1.01, "\n".join(notes_of(panel)), gid="notes", **style)
+    write_notes(axes, notes_of(panel))
 
 
 def _explain(comparisons: list[Comparison]) -> list[LegendLine]:

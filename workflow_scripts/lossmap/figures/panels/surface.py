@@ -16,14 +16,16 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from lossmap.figures.landscape.collect import collect_landscape
 from lossmap.figures.landscape.family import LANDSCAPE, style_of
 from lossmap.figures.landscape.marks import (
-    MARK_EDGES,
-    MARK_SIZES,
-    MARK_STYLES,
+    POINTS,
     extent_of,
     marks_of,
     missing_cells,
     notes_of,
     place_arrows,
+    style_arrow,
+    style_casing,
+    style_mark,
+    style_trajectory,
 )
 from lossmap.figures.panel import Cell, Comparison, Kind, Options
 from lossmap.figures.scale import LossScale
@@ -33,10 +35,10 @@ from lossmap.figures.style import (
     GAP,
     GAP_HATCH,
     INK,
-    NOTE_SIZE,
     TRAJECTORY_COLORMAP,
     ZORDER,
     points,
+    write_notes,
 )
 
 SETTINGS = {
@@ -80,17 +82,7 @@ def plot_surface(
     if "trajectory" in panel:
         _draw_trajectory(axes, panel, scale, epoch_norm, trajectory_colormap)
     _draw_marks(axes, panel, scale)
-    notes = "\n".join(notes_of(panel, scale))
-    if notes:
-        axes.text2D(
-            0.1,
-            1.0,
-            notes,
-            transform=axes.transAxes,
-            va="bottom",
-            fontsize=points(NOTE_SIZE),
-            gid="notes",
-        )
+    write_notes(axes, notes_of(panel, scale), left=0.1, bottom=1.0)
     return axes
 
 
@@ -191,42 +183,20 @@ def _draw_marks(axes: Axes3D, panel: Panel, scale: LossScale) -> None:
     floor = axes.get_zlim()[0]
     for name, (alpha, beta, loss) in marks_of(panel).items():
         height = float(scale.to_height(loss))
-        style = MARK_STYLES[name]
-        if not np.isfinite(height):  # noted in words: it stands on the floor, hollow
-            style, height = style | {"markerfacecolor": "none"}, floor
-            edge = style["color"] if name in ("center", "converged") else INK
-        else:
-            edge = MARK_EDGES[name]
-            if name in ("center", "converged"):
-                axes.plot(
-                    [alpha, alpha],
-                    [beta, beta],
-                    [floor, height],
-                    color=INK,
-                    linewidth=points(0.6),
-                    linestyle=(0, (2, 1.5)),
-                    zorder=ZORDER["stem"],
-                    gid=f"{name}-stem",
-                )
-        axes.plot(
-            [alpha],
-            [beta],
-            [height],
-            linestyle="none",
-            markersize=points(MARK_SIZES[name]),
-            markeredgecolor=edge,
-            markeredgewidth=points(0.6),
-            zorder=ZORDER["mark"],
-            gid=name,
-            **style,
-        )
+        known = bool(np.isfinite(height))
+        if known and name in POINTS:
+            stem = {"color": INK, "linewidth": points(0.6), "linestyle": (0, (2, 1.5))}
+            stem |= {"zorder": ZORDER["stem"], "gid": f"{name}-stem"}
+            axes.plot([alpha, alpha], [beta, beta], [floor, height], **stem)
+        height = height if known else floor  # noted in words
+        axes.plot([alpha], [beta], [height], **style_mark(name, known))
 
 
 class _Arrow(FancyArrowPatch):
     """An arrow between two points in space, its head of one size on paper."""
 
     def __init__(self, tail: np.ndarray, head: np.ndarray, **style: object) -> None:
-        super().__init__((0, 0), (0, 0), shrinkA=0, shrinkB=0, **style)
+        super().__init__((0, 0), (0, 0), **style)
         self.ends = np.array([tail, head])
 
     def do_3d_projection(self, renderer: object = None) -> float:
@@ -242,43 +212,19 @@ def _draw_trajectory(
     trajectory, epochs = np.asarray(panel["trajectory"]), np.asarray(panel["epochs"])
     path = np.column_stack([trajectory[:, :2], scale.to_height(trajectory[:, 2])])
     floor = axes.get_zlim()[0]
-    axes.plot(
-        path[:, 0],
-        path[:, 1],
-        np.full(len(path), floor),
-        color=INK,
-        linewidth=points(0.7),
-        linestyle=(0, (1, 1)),
-        zorder=ZORDER["shadow"],
-        gid="shadow",
-    )
-    axes.plot(*path.T, color=INK, linewidth=points(2.4), zorder=ZORDER["path"], gid="casing")
+    shadow = {"color": INK, "linewidth": points(0.7), "linestyle": (0, (1, 1))}
+    shadow |= {"zorder": ZORDER["shadow"], "gid": "shadow"}
+    axes.plot(path[:, 0], path[:, 1], np.full(len(path), floor), **shadow)
+    axes.plot(*path.T, **style_casing())
     segments = np.stack([path[:-1], path[1:]], axis=1)
     whole = np.isfinite(segments).all(axis=(1, 2))
-    line = Line3DCollection(
-        segments[whole],
-        cmap=colormap,
-        norm=epoch_norm or Normalize(float(epochs[0]), float(epochs[-1])),
-        linewidth=points(1.4),
-        capstyle="round",
-    )
+    line = Line3DCollection(segments[whole], **style_trajectory(epochs, epoch_norm, colormap))
     line.set_array(((epochs[:-1] + epochs[1:]) / 2.0)[whole])
     line.set(gid="trajectory", zorder=ZORDER["path"] + 0.5)
     axes.add_collection3d(line, autolim=False)
     ranges = np.array([np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim()), np.ptp(axes.get_zlim())])
     for tail, head in place_arrows(path, ranges):
-        arrow = _Arrow(
-            tail,
-            head,
-            arrowstyle="-|>",
-            mutation_scale=points(7),
-            facecolor="white",
-            edgecolor=INK,
-            linewidth=points(0.5),
-            zorder=ZORDER["path"] + 1,
-            gid="direction",
-        )
-        axes.add_artist(arrow)
+        axes.add_artist(_Arrow(tail, head, **style_arrow()))
 
 
 def _plot_cell(axes: Axes3D, cell: Cell, comparison: Comparison, options: Options) -> Axes3D:
