@@ -275,6 +275,11 @@ def _marked(
     return rows, step_colors(len(coloring.steps))[which]
 
 
+def edge_of(name: str) -> str:
+    """Return the color of a mark's edge."""
+    return "white" if name == "optimum" else INK
+
+
 def _draw_mark(axes: Axes, panel: Panel, name: str, rows: np.ndarray, faces: object) -> None:
     style = MARK_STYLES[name]
     axes.scatter(
@@ -282,7 +287,7 @@ def _draw_mark(axes: Axes, panel: Panel, name: str, rows: np.ndarray, faces: obj
         marker=style["marker"],
         s=points(style["size"]) ** 2,
         c=faces,
-        edgecolors="white" if name == "optimum" else INK,
+        edgecolors=edge_of(name),
         linewidths=points(0.5),
         zorder=ZORDER["mark"] + (1.0 if name in ("starts", "optimum") else 0.0),
         gid=name,

@@ -59,11 +59,7 @@ def explain_marks(comparisons: list[Comparison]) -> list[LegendLine]:
     if "start" in present:
         arrow = {"marker": ">", "markersize": points(4), "color": INK, "markerfacecolor": "white"}
         handles.append(Line2D([], [], label="direction of training", **arrow))
-    return [LegendLine(handles)] if handles else []
-
-
-def _note(cell: Cell, comparison: Comparison) -> list[str]:
-    return notes_of(cell.panel, comparison.shared[0])
+    return [handles] if handles else []
 
 
 def style_of(comparison: Comparison, options: Options) -> dict[str, object]:
@@ -75,4 +71,9 @@ def style_of(comparison: Comparison, options: Options) -> dict[str, object]:
     }
 
 
-LANDSCAPE = Family("landscape", compare_landscapes, explain_marks, _note)
+LANDSCAPE = Family(
+    "landscape",
+    compare_landscapes,
+    explain_marks,
+    lambda cell, comparison: notes_of(cell.panel, comparison.shared[0]),
+)

@@ -146,17 +146,10 @@ def _draw_floor(
     if not levels.size:
         return
     alphas, betas = np.meshgrid(panel["alphas"], panel["betas"], indexing="ij")
-    lines = axes.contour(
-        alphas,
-        betas,
-        np.ma.masked_invalid(heights),
-        levels=levels,
-        zdir="z",
-        offset=axes.get_zlim()[0],
-        cmap=colormap,
-        norm=scale.norm,
-        linewidths=points(0.7),
-    )
+    style = {"cmap": colormap, "norm": scale.norm, "linewidths": points(0.7)}
+    flat = {"zdir": "z", "offset": axes.get_zlim()[0]}
+    losses = np.ma.masked_invalid(heights)
+    lines = axes.contour(alphas, betas, losses, levels=levels, **flat, **style)
     lines.set(gid="floor", zorder=ZORDER["floor"])
 
 
@@ -166,14 +159,8 @@ def _draw_facets(
     quads = _quads(panel, heights)[~missing_cells(heights).ravel()]
     if not len(quads):
         return
-    facets = Poly3DCollection(
-        quads,
-        cmap=colormap,
-        norm=scale.norm,
-        edgecolor=(0.0, 0.0, 0.0, 0.28),
-        linewidth=points(0.15),
-        antialiased=True,
-    )
+    edge = {"edgecolor": (0.0, 0.0, 0.0, 0.28), "linewidth": points(0.15), "antialiased": True}
+    facets = Poly3DCollection(quads, cmap=colormap, norm=scale.norm, **edge)
     facets.set_array(quads[:, :, 2].mean(axis=1))
     facets.set(gid="surface", zorder=ZORDER["surface"])
     axes.add_collection3d(facets, autolim=False)
