@@ -274,8 +274,8 @@ def _draw_bars(figure: Figure, size: tuple[float, float], comparison: Comparison
 
 def _draw_legend(figure: Figure, size: tuple[float, float], lines: list[LegendLine]) -> None:
     style = {"frameon": False, "handletextpad": 0.4, "columnspacing": 1.6, "borderpad": 0.2}
-    for below, handles in enumerate(reversed(lines)):
-        place = (0.5, (0.02 + below * LEGEND_LINE) / size[1])
+    for number, handles in enumerate(lines, 1):
+        place = (0.5, (0.02 + (len(lines) - number) * LEGEND_LINE) / size[1])
         figure.legend(
             handles=handles, ncols=len(handles), loc="lower center", bbox_to_anchor=place, **style
         )
