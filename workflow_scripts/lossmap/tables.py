@@ -16,6 +16,7 @@ from lossmap.artifacts.files import write_text
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.store import load
 from lossmap.errors import LossmapError
+from lossmap.kinds import check_choice
 from lossmap.pages import escape, format_number, page, table
 
 METHODS = {"fn": "FN", "pca": "PCA"}
@@ -55,9 +56,9 @@ def tabulate_fitting_errors(spec: Mapping[str, Any], sources: Mapping[str, Path]
     for column in spec["columns"]:
         for statistics, names in column["projections"].items():
             where = f"{spec['table']} {column['dataset']} {column['network']}"
-            _expect(where, "bn_statistics", statistics, STATISTICS)
+            check_choice(f"{where}: bn_statistics", statistics, STATISTICS)
             for method, name in names.items():
-                _expect(where, "method", method, tuple(METHODS))
+                check_choice(f"{where}: method", method, METHODS)
                 rows += _rows(column, statistics, method, _source(name, sources, where))
     return pd.DataFrame(rows)
 
@@ -90,11 +91,6 @@ def _source(name: str, sources: Mapping[str, Path], where: str) -> Path:
     if f"projection/{name}" not in sources:
         raise LossmapError(f"{where}: projection/{name} is not among the inputs of this table")
     return sources[f"projection/{name}"]
-
-
-def _expect(where: str, key: str, got: str, allowed: tuple[str, ...]) -> None:
-    if got not in allowed:
-        raise LossmapError(f"{where}: {key} is '{got}', expected one of {', '.join(allowed)}")
 
 
 def table_panels(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -161,24 +157,20 @@ def _header(networks: list) -> list[str]:
 def _block(frame: pd.DataFrame, networks: list, reading: str, statistics: str) -> list[str]:
     chosen = frame[(frame["reading"] == reading) & (frame["bn_statistics"] == statistics)]
     lines, label = [], escape_latex(f"{reading}, {statistics}")
+    keys = ["dataset", "network", "method"]
+    rows = chosen.drop_duplicates(keys).set_index(keys).to_dict("index")
     for method in METHODS.values():
         cells = [label, method]
         for pair in networks:
-            found = chosen[
-                (chosen["dataset"] == pair.dataset)
-                & (chosen["network"] == pair.network)
-                & (chosen["method"] == method)
-            ]
-            cells += _cells(found)
+            cells += _cells(rows.get((*pair, method)))
         lines.append(" & ".join(cells) + r" \\")
         label = ""
     return lines
 
 
-def _cells(found: pd.DataFrame) -> list[str]:
-    if found.empty:
+def _cells(row: Mapping[str, Any] | None) -> list[str]:
+    if row is None:
         return ["--", "--"]
-    row = found.iloc[0]
     ours = format_latex(row["fitting_error"])
     if row["planes"] > 1:
         ours += rf" ({format_latex(row['lowest'])}--{format_latex(row['highest'])})"
