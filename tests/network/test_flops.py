@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from lossmap.network.flops import count_forward_macs
 from lossmap.network.models.googlenet import googlenet
 from lossmap.network.models.resnet import resnet20, resnet32
 from lossmap.network.models.vgg import vgg11, vgg13
 from lossmap.network.models.wide_resnet import wide_resnet10_2, wide_resnet28_2
+from lossmap.network.throughput import count_forward_macs
 
 NETWORKS = [resnet20, resnet32, vgg11, vgg13, googlenet, wide_resnet28_2, wide_resnet10_2]
 
