@@ -108,18 +108,13 @@ def plan_figure(
     known: Mapping[str, Any] = OPTIONS,
     headline: float = 0.0,
 ) -> Plan:
-    """Lay out a figure without drawing it.
+    """Lay out a figure without drawing it; raises LossmapError as `draw_figure` does.
 
     Parameters
     ----------
     spec, panels : as for `draw_figure`
     known : the options that may be given, with their defaults
     headline : inches kept free above the first row
-
-    Raises
-    ------
-    LossmapError
-        As for `draw_figure`.
     """
     options = _read_options(spec, known)
     cells = _place_cells(spec, panels)

@@ -13,20 +13,9 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D, proj3d
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
+from lossmap.figures.landscape import marks
 from lossmap.figures.landscape.collect import collect_landscape
 from lossmap.figures.landscape.family import LANDSCAPE, style_of
-from lossmap.figures.landscape.marks import (
-    POINTS,
-    extent_of,
-    marks_of,
-    missing_cells,
-    notes_of,
-    place_arrows,
-    style_arrow,
-    style_casing,
-    style_mark,
-    style_trajectory,
-)
 from lossmap.figures.panel import Cell, Comparison, Kind, Options
 from lossmap.figures.scale import LossScale
 from lossmap.figures.sources import Panel
@@ -82,7 +71,7 @@ def plot_surface(
     if "trajectory" in panel:
         _draw_trajectory(axes, panel, scale, epoch_norm, trajectory_colormap)
     _draw_marks(axes, panel, scale)
-    write_notes(axes, notes_of(panel, scale), left=0.1, bottom=1.0)
+    write_notes(axes, marks.notes_of(panel, scale), left=0.1, bottom=1.0)
     return axes
 
 
@@ -92,7 +81,7 @@ def floor_of(scale: LossScale) -> float:
 
 
 def _frame(axes: Axes3D, panel: Panel, scale: LossScale, camera: tuple[float, float]) -> None:
-    alpha_limits, beta_limits = extent_of(panel)
+    alpha_limits, beta_limits = marks.extent_of(panel)
     axes.set_xlim(*alpha_limits)
     axes.set_ylim(*beta_limits)
     axes.set_zlim(floor_of(scale), scale.top + 0.02 * (scale.top - scale.bottom))
@@ -128,7 +117,7 @@ def _quads(panel: Panel, heights: np.ndarray) -> np.ndarray:
 
 
 def _draw_gaps(axes: Axes3D, panel: Panel, heights: np.ndarray) -> None:
-    missing = missing_cells(heights).ravel()
+    missing = marks.missing_cells(heights).ravel()
     if not missing.any():
         return
     floor = np.full_like(heights, axes.get_zlim()[0])
@@ -156,7 +145,7 @@ def _draw_floor(
 def _draw_facets(
     axes: Axes3D, panel: Panel, scale: LossScale, heights: np.ndarray, colormap: str
 ) -> None:
-    quads = _quads(panel, heights)[~missing_cells(heights).ravel()]
+    quads = _quads(panel, heights)[~marks.missing_cells(heights).ravel()]
     if not len(quads):
         return
     edge = {"edgecolor": (0.0, 0.0, 0.0, 0.28), "linewidth": points(0.15), "antialiased": True}
@@ -168,15 +157,15 @@ def _draw_facets(
 
 def _draw_marks(axes: Axes3D, panel: Panel, scale: LossScale) -> None:
     floor = axes.get_zlim()[0]
-    for name, (alpha, beta, loss) in marks_of(panel).items():
+    for name, (alpha, beta, loss) in marks.marks_of(panel).items():
         height = float(scale.to_height(loss))
         known = bool(np.isfinite(height))
-        if known and name in POINTS:
+        if known and name in marks.POINTS:
             stem = {"color": INK, "linewidth": points(0.6), "linestyle": (0, (2, 1.5))}
             stem |= {"zorder": ZORDER["stem"], "gid": f"{name}-stem"}
             axes.plot([alpha, alpha], [beta, beta], [floor, height], **stem)
         height = height if known else floor  # noted in words
-        axes.plot([alpha], [beta], [height], **style_mark(name, known))
+        axes.plot([alpha], [beta], [height], **marks.style_mark(name, known))
 
 
 class _Arrow(FancyArrowPatch):
@@ -202,16 +191,16 @@ def _draw_trajectory(
     shadow = {"color": INK, "linewidth": points(0.7), "linestyle": (0, (1, 1))}
     shadow |= {"zorder": ZORDER["shadow"], "gid": "shadow"}
     axes.plot(path[:, 0], path[:, 1], np.full(len(path), floor), **shadow)
-    axes.plot(*path.T, **style_casing())
+    axes.plot(*path.T, **marks.style_casing())
     segments = np.stack([path[:-1], path[1:]], axis=1)
     whole = np.isfinite(segments).all(axis=(1, 2))
-    line = Line3DCollection(segments[whole], **style_trajectory(epochs, epoch_norm, colormap))
+    line = Line3DCollection(segments[whole], **marks.style_trajectory(epochs, epoch_norm, colormap))
     line.set_array(((epochs[:-1] + epochs[1:]) / 2.0)[whole])
     line.set(gid="trajectory", zorder=ZORDER["path"] + 0.5)
     axes.add_collection3d(line, autolim=False)
     ranges = np.array([np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim()), np.ptp(axes.get_zlim())])
-    for tail, head in place_arrows(path, ranges):
-        axes.add_artist(_Arrow(tail, head, **style_arrow()))
+    for tail, head in marks.place_arrows(path, ranges):
+        axes.add_artist(_Arrow(tail, head, **marks.style_arrow()))
 
 
 def _plot_cell(axes: Axes3D, cell: Cell, comparison: Comparison, options: Options) -> Axes3D:
