@@ -21,15 +21,7 @@ from lossmap.figures.embedding.points import (
     notes_of,
 )
 from lossmap.figures.hues import MIDDLE, STEPS, step_colors, visible_map
-from lossmap.figures.panel import (
-    Bar,
-    Cell,
-    Comparison,
-    Family,
-    LegendLine,
-    Options,
-    wrap_entries,
-)
+from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options, wrap_entries
 from lossmap.figures.scale import draw_loss_bar, fit_scale
 from lossmap.figures.style import points
 
@@ -134,13 +126,7 @@ def _draw_epoch_bar(
 
 
 def _draw_shade_bar(
-    figure: Figure,
-    axes: Axes,
-    length: float,
-    *,
-    coloring: Coloring,
-    rows: list[int],
-    label: str,
+    figure: Figure, axes: Axes, length: float, *, coloring: Coloring, rows: list[int], label: str
 ) -> None:
     """Draw the ramps of all hues above each other along the epochs."""
     low, high = coloring.epochs.vmin, coloring.epochs.vmax

@@ -14,15 +14,7 @@ from lossmap.artifacts.store import load_part
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.figures.hues import ramp
-from lossmap.figures.panel import (
-    Cell,
-    Comparison,
-    Family,
-    Kind,
-    LegendLine,
-    Options,
-    wrap_entries,
-)
+from lossmap.figures.panel import Cell, Comparison, Family, Kind, LegendLine, Options, wrap_entries
 from lossmap.figures.scale import fit_scale, format_loss
 from lossmap.figures.sources import Panel, Sources, Spec, find_artifact, words
 from lossmap.figures.style import GAP, points, write_notes
@@ -43,7 +35,7 @@ SETTINGS = {
                     "runs": {"$ref": "#/$defs/names", "items": {"refers": "runs"}},
                 },
             },
-        },
+        }
     },
 }
 SHADE = 0.55
