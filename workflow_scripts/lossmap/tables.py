@@ -128,15 +128,16 @@ def render_latex(frame: pd.DataFrame) -> str:
         *_header(networks),
         r"\midrule",
     ]
-    body = [_block(frame, networks, *block) for block in _blocks_in(frame)]
+    body = [_block(networks, *block) for block in _blocks_in(frame)]
     lines += [line for block in body for line in [*block, r"\midrule"]][:-1]
     lines += [r"\bottomrule", *_footnotes(frame, 2 + 2 * len(networks)), r"\end{tabular}"]
     return "\n".join(lines) + "\n"
 
 
-def _blocks_in(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    present = set(frame[["reading", "bn_statistics"]].itertuples(index=False, name=None))
-    return [block for block in BLOCKS if block in present]
+def _blocks_in(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Return reading, batch-norm statistics and rows of each block, the default first."""
+    found = dict(list(frame.groupby(["reading", "bn_statistics"])))
+    return [(*block, found[block]) for block in BLOCKS if block in found]
 
 
 def _header(networks: list) -> list[str]:
@@ -154,8 +155,7 @@ def _header(networks: list) -> list[str]:
     return [join(first) + r" \\", "".join(rules), join(second) + r" \\", join(third) + r" \\"]
 
 
-def _block(frame: pd.DataFrame, networks: list, reading: str, statistics: str) -> list[str]:
-    chosen = frame[(frame["reading"] == reading) & (frame["bn_statistics"] == statistics)]
+def _block(networks: list, reading: str, statistics: str, chosen: pd.DataFrame) -> list[str]:
     lines, label = [], escape_latex(f"{reading}, {statistics}")
     keys = ["dataset", "network", "method"]
     rows = chosen.drop_duplicates(keys).set_index(keys).to_dict("index")
@@ -215,8 +215,7 @@ def render_page(frame: pd.DataFrame, title: str) -> str:
     head = ("data set, network", *(f"{m} {w}" for w in ("ours", "paper") for m in METHODS.values()))
     ratios = tuple(f"{'/'.join(METHODS.values())} {whose}" for whose in ("ours", "paper"))
     body = ["<p>Fitting Error, Eq. 3: the smaller, the better the plane shows the trajectory.</p>"]
-    for number, (reading, statistics) in enumerate(_blocks_in(frame)):
-        chosen = frame[(frame["reading"] == reading) & (frame["bn_statistics"] == statistics)]
+    for number, (reading, statistics, chosen) in enumerate(_blocks_in(frame)):
         default = " (the default)" if number == 0 else ""
         heading = f"{reading} reading of Eq. 4, batch-norm statistics: {statistics}{default}"
         body.append(f"<h2>{escape(heading)}</h2>")
