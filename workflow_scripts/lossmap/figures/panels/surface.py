@@ -164,7 +164,7 @@ def _draw_marks(axes: Axes3D, panel: Panel, scale: LossScale) -> None:
             stem = {"color": INK, "linewidth": points(0.6), "linestyle": (0, (2, 1.5))}
             stem |= {"zorder": ZORDER["stem"], "gid": f"{name}-stem"}
             axes.plot([alpha, alpha], [beta, beta], [floor, height], **stem)
-        height = height if known else floor  # noted in words
+        height = height if known else floor  # noted in words: it stands there hollow
         axes.plot([alpha], [beta], [height], **marks.style_mark(name, known))
 
 
