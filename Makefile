@@ -206,8 +206,8 @@ fuzz: env ## read artifacts of every stage, damaged at random: make fuzz FUZZ=50
 	@LOSSMAP_FUZZ=$(FUZZ) pytest -s -p no:xdist --timeout=0 tests/workflow/test_damage.py
 
 .PHONY: format-doc
-format-doc: env ## docs/format.md from the declarations of the artifacts
-	@python -m lossmap.artifacts.describe > docs/format.md
+format-doc: env ## the kinds in docs/format.md from the declarations of the artifacts
+	@python -m lossmap.artifacts.describe
 
 .PHONY: format
 format: env ## format the code

@@ -195,16 +195,6 @@ def embedding_packs(config: dict) -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
-def animation_spec(config: dict, name: str) -> dict:
-    """Return what an animation shows and how it looks."""
-    entry = config["animations"][name]
-    return {
-        **{"figure": name, "columns": entry["columns"]},
-        "options": config["style"] | entry.get("options", {}),
-        "panels": [_panel_spec(config, name, panel) for panel in entry["panels"]],
-    }
-
-
 def basis_spec(config: dict, name: str) -> dict:
     """Return how a plane is fitted or drawn: the leaves of its method.
 
@@ -245,9 +235,12 @@ def projection_spec(config: dict, name: str) -> dict:
     }
 
 
-def figure_spec(config: dict, name: str) -> dict:
-    """Return what a figure shows and how it looks; ``{epoch}`` and ``{data}`` are filled in."""
-    entry = config["figures"][name]
+def figure_spec(config: dict, name: str, registry: str = "figures") -> dict:
+    """Return what a figure shows and how it looks; ``{epoch}`` and ``{data}`` are filled in.
+
+    An animation is a figure in another `registry`.
+    """
+    entry = config[registry][name]
     options = config["style"] | entry.get("options", {})
     panels = [_panel_spec(config, name, panel) for panel in entry["panels"]]
     return {"figure": name, "columns": entry["columns"], "options": options, "panels": panels}
@@ -294,14 +287,6 @@ def table_spec(config: dict, name: str) -> dict:
         here = "" if title == column["dataset"] else f" (here {title})"
         columns.append(column | {"dataset": column["dataset"] + here})
     return {"table": name, "columns": columns}
-
-
-def panel_sources(config: dict, panels: list[dict]) -> list[str]:
-    """Return the artifacts that panels draw, as ``stage/name``, sorted."""
-    named = {reference for panel in panels for reference in references(panel, "panel")}
-    found = {f"{STAGES[registry]}/{name}" for registry, name in named if registry in STAGES}
-    bases = {config["grids"][name]["basis"] for registry, name in named if registry == "grids"}
-    return sorted(found | {f"basis/{basis}" for basis in bases})
 
 
 def table_sources(config: dict, table: str) -> list[str]:
@@ -434,14 +419,13 @@ def embedding_sources(config: dict, name: str) -> list[str]:
     return [f"distance/{embedding_names(config)[name][0]}"]
 
 
-def figure_sources(config: dict, name: str) -> list[str]:
-    """Return what a figure draws."""
-    return panel_sources(config, config["figures"][name]["panels"])
-
-
-def animation_sources(config: dict, name: str) -> list[str]:
-    """Return what an animation draws."""
-    return panel_sources(config, config["animations"][name]["panels"])
+def figure_sources(config: dict, name: str, registry: str = "figures") -> list[str]:
+    """Return the artifacts that a figure or an animation draws, as ``stage/name``, sorted."""
+    panels = config[registry][name]["panels"]
+    named = {reference for panel in panels for reference in references(panel, "panel")}
+    found = {f"{STAGES[registry]}/{name}" for registry, name in named if registry in STAGES}
+    bases = {config["grids"][name]["basis"] for registry, name in named if registry == "grids"}
+    return sorted(found | {f"basis/{basis}" for basis in bases})
 
 
 def factory_of(config: dict, run: str) -> str:
