@@ -8,7 +8,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from lossmap.errors import LossmapError
 from lossmap.figures.embedding.points import (
@@ -22,11 +21,12 @@ from lossmap.figures.embedding.points import (
 )
 from lossmap.figures.hues import MIDDLE, STEPS, step_colors, visible_map
 from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options, wrap_entries
-from lossmap.figures.scale import draw_loss_bar, fit_scale
+from lossmap.figures.scale import draw_loss_bar, fit_scale, tick_epochs
 from lossmap.figures.style import points
 
-CATEGORIES = {"direction": "direction", "source": "", "trajectory": "trajectory"}
-"""The colors that are categories, and the word before them in the legend."""
+CATEGORIES = {"direction": "direction", "source": "", "trajectory": None}
+"""The colors that are categories, and the word before them in the legend; None: not explained,
+because nobody looks up one of twenty branches."""
 
 
 def compare_embeddings(groups: list[list[Cell]], options: Options) -> list[Comparison]:
@@ -121,8 +121,7 @@ def _draw_epoch_bar(
     colormap = colormap if coloring.hue == "ascending" else colormap.reversed()
     mappable = ScalarMappable(coloring.epochs, colormap)
     bar = figure.colorbar(mappable, cax=axes, orientation="horizontal", label=label)
-    bar.locator = _epoch_locator(length)
-    bar.update_ticks()
+    bar.set_ticks(tick_epochs(coloring.epochs.vmin, coloring.epochs.vmax, length))
 
 
 def _draw_shade_bar(
@@ -134,12 +133,8 @@ def _draw_shade_bar(
     image = np.stack([hue_of(coloring, row, shade) for row in rows])
     axes.imshow(image, extent=(low, high, 0, len(rows)), aspect="auto", interpolation="nearest")
     axes.set_yticks([])
-    axes.xaxis.set_major_locator(_epoch_locator(length))
+    axes.set_xticks(tick_epochs(low, high, length))
     axes.set_xlabel(label)
-
-
-def _epoch_locator(length: float) -> MaxNLocator:
-    return MaxNLocator(max(3, int(length / 0.35)), integer=True, steps=[1, 2, 5, 10])
 
 
 def explain_colors(comparisons: list[Comparison]) -> list[LegendLine]:
@@ -147,7 +142,7 @@ def explain_colors(comparisons: list[Comparison]) -> list[LegendLine]:
     lines: dict[str, list[Line2D]] = {}
     for comparison in comparisons:
         coloring = comparison.shared
-        if coloring.color in CATEGORIES:
+        if CATEGORIES.get(coloring.color) is not None:
             lines[CATEGORIES[coloring.color]] = _hue_entries(coloring)
     cells = [cell for comparison in comparisons for cell in comparison.cells]
     present = {mark for cell in cells for mark in cell.spec.get("marks", ())}

@@ -22,14 +22,16 @@ SPELLED = {"phate": "PHATE", "tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
 SHADED = ("direction", "source")
 """Colors whose hue is a category and whose lightness is the epoch."""
 MARK_STYLES = {
-    "jumps": {"marker": "D", "size": 2.4},
-    "starts": {"marker": "*", "size": 8.0, "color": GOLD, "label": "initialization"},
+    "jumps": {"marker": "D", "size": 3.2},
+    "starts": {"marker": "*", "size": 6.5, "color": GOLD, "label": "initialization"},
     "ends": {"marker": "s", "size": 3.4, "label": "end of training"},
     "optimum": {"marker": "X", "size": 6.0, "color": INK, "label": "minimum"},
 }
 EDGE = 0.3
 """How much darker than its point an edge is, so that a light point stays visible."""
 LINE_WIDTH = 0.45
+FLAT = 0.05
+"""A panel whose smaller spread is less than this share of the larger says so: it is a line."""
 PRESENT = 2.5
 """Diameter of an animation's current points relative to the others: visible around a diamond."""
 FAINTEST, TAIL = 0.3, 0.2
@@ -100,15 +102,23 @@ def plot_embedding(
 
 
 def notes_of(panel: Panel, coloring: Coloring) -> list[str]:
-    """Return notes on what a panel cannot draw."""
-    if coloring.color != "loss":
-        return []
+    """Return notes on what a panel cannot draw, or what would look like a fault."""
     retrained = np.asarray(panel["trajectory"]) >= 0
+    notes = _note_flatness(panel, retrained)
+    if coloring.color != "loss":
+        return notes
     heights = coloring.losses.to_height(np.asarray(panel["train_loss"])[retrained])
     missing = int((~np.isfinite(heights)).sum())
-    if not missing:
+    if missing:
+        notes.append(f"gray: loss not finite, {missing} point{'s' if missing > 1 else ''}")
+    return notes
+
+
+def _note_flatness(panel: Panel, retrained: np.ndarray) -> list[str]:
+    wide, narrow = sorted(np.ptp(np.asarray(panel["points"])[retrained], axis=0), reverse=True)
+    if not 0 < narrow < FLAT * wide:
         return []
-    return [f"gray: loss not finite, {missing} point{'s' if missing > 1 else ''}"]
+    return [f"the second axis holds {narrow / wide:.1g} of the first's spread"]
 
 
 def categories_of(panel: Panel, color: str) -> list[object]:
@@ -280,6 +290,13 @@ def edge_of(name: str) -> str:
     return "white" if name == "optimum" else INK
 
 
+def _layer_of(name: str) -> float:
+    """Return how high a mark lies: jumps beneath the paths, of which they would hide the half."""
+    if name == "jumps":
+        return ZORDER["path"] - 0.5
+    return ZORDER["mark"] + (1.0 if name in ("starts", "optimum") else 0.0)
+
+
 def _draw_mark(axes: Axes, panel: Panel, name: str, rows: np.ndarray, faces: object) -> None:
     style = MARK_STYLES[name]
     axes.scatter(
@@ -289,6 +306,6 @@ def _draw_mark(axes: Axes, panel: Panel, name: str, rows: np.ndarray, faces: obj
         c=faces,
         edgecolors=edge_of(name),
         linewidths=points(0.5),
-        zorder=ZORDER["mark"] + (1.0 if name in ("starts", "optimum") else 0.0),
+        zorder=_layer_of(name),
         gid=name,
     )

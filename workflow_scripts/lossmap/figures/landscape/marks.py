@@ -33,6 +33,11 @@ def marks_of(panel: Panel) -> dict[str, np.ndarray]:
     return marks
 
 
+def is_known(panel: Panel, name: str, scale: LossScale) -> bool:
+    """Return whether the loss of a marked point can be drawn."""
+    return bool(np.isfinite(scale.to_height(marks_of(panel)[name][2])))
+
+
 def style_mark(name: str, known: bool = True) -> dict[str, object]:
     """Return the look of a mark: hollow where its loss is not known."""
     marker, size, color, edge, label = MARKS[name]
