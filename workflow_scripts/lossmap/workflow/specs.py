@@ -284,8 +284,9 @@ def table_spec(config: dict, name: str) -> dict:
     for column in config["tables"][name]["columns"]:
         run = run_of_projection(config, column["projections"]["center"]["pca"])
         title = data_title(config, run)
-        here = "" if title == column["dataset"] else f" (here {title})"
-        columns.append(column | {"dataset": column["dataset"] + here})
+        printed = column["dataset"]
+        shown = title if title == printed else f"{title} for {printed}"
+        columns.append(column | {"dataset": shown})
     return {"table": name, "columns": columns}
 
 
