@@ -1,5 +1,6 @@
 """What Snakemake does not document still does what is asked of it: one test for each name."""
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,9 @@ print("gpu:", workflow.global_resources["gpu"].value, file=sys.stderr)
 
 def made(wildcards):
     engine.force(workflow, ["out.txt"] if config.get("stale") else [])
+    print("incomplete:", engine.is_incomplete(workflow, "out.txt"), file=sys.stderr)
+    if config.get("whole"):
+        engine.complete(workflow, "out.txt")
     return []
 
 
@@ -67,3 +71,16 @@ def test_what_is_forced_is_made_again(run):
     assert "Nothing to be done" in run("-n", "--cores", "1")
     # --config takes all that follows
     assert "Forced execution" in run("-n", "--cores", "1", "--config", "stale=true")
+
+
+def test_what_a_killed_snakemake_left_is_incomplete_until_it_is_called_complete(run, tmp_path):
+    mark = tmp_path / ".snakemake" / "incomplete" / base64.urlsafe_b64encode(b"out.txt").decode()
+    run("--cores", "1")
+    assert "incomplete: False" in run("-n", "--cores", "1")
+    mark.write_text('{"external_jobid": null}')
+    again = ("-n", "--cores", "1", "--rerun-incomplete")
+    said = run(*again)
+    assert "incomplete: True" in said
+    assert "Forced execution" in said
+    assert "Nothing to be done" in run(*again, "--config", "whole=true")
+    assert not mark.exists()

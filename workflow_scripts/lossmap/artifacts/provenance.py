@@ -6,16 +6,25 @@ job has announced the same: a job left over from an earlier configuration cannot
 made since.
 """
 
+import atexit
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.files import write_text
+from lossmap.artifacts.files import link, write_text
 from lossmap.artifacts.seal import Mark, fingerprint_of, mark_inputs
 from lossmap.errors import LossmapError
+
+logger = logging.getLogger("lossmap")
+_held: list[FileLock] = []
+"""Of this process: a lock falls when its object is collected."""
 
 Sources = Mapping[str, Path]
 """Path of each artifact that another is made from, by ``stage/name``."""
@@ -50,6 +59,13 @@ class Provenance:
         return {
             path: replace(self, spec=canonical_json(specs[path.stem])) for path in map(Path, paths)
         }
+
+    def of_each(self, paths: Iterable[str | Path]) -> dict[Path, "Provenance"]:
+        """Return the provenance of each artifact of any job, whether it makes one or several."""
+        paths = [Path(path) for path in paths]
+        if {path.stem for path in paths} <= self.parameters().keys():
+            return self.split(paths)
+        return dict.fromkeys(paths, self)
 
     def mark(self, content: str) -> Mark:
         """Return the mark of an artifact with the given content digest."""
@@ -99,6 +115,52 @@ def withdraw(path: str | Path, provenance: Provenance) -> None:
     announced = _announcement(Path(path))
     if provenance.job and announced.is_file() and announced.read_text() == provenance.job:
         announced.unlink(missing_ok=True)
+
+
+def wait_for_equal(path: str | Path, provenance: Provenance) -> None:
+    """Wait until no equal job runs, and let equal jobs wait until this process has ended.
+
+    Without file locks, equal jobs run side by side.
+    """
+    folder = resume_folder(path, provenance)
+    lock = FileLock(folder.with_name(f"{folder.name}.job.lock"))
+    with suppress(OSError, NotImplementedError):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("waiting for an equal job that was left over from a killed workflow")
+            lock.acquire()
+    _held.append(lock)
+    atexit.register(Path(lock.lock_file).unlink, missing_ok=True)
+
+
+def expect_orphan(path: str | Path) -> None:
+    """Have a job that may be left over keep a second name of what it makes, in Snakemake's absence.
+
+    Snakemake removes an artifact before a job that makes it, and after one that fails, whoever has
+    made it.
+    """
+    with suppress(OSError):  # read-only: nothing can be removed either
+        second_name(path).parent.mkdir(parents=True, exist_ok=True)
+        second_name(path).touch()
+
+
+def forget_orphan(path: str | Path) -> None:
+    """Remove the second name of what a job that was left over has made, or was to make."""
+    with suppress(OSError):
+        second_name(path).unlink()
+
+
+def keep_if_expected(path: str | Path) -> None:
+    """Give a finished artifact its second name, if `expect_orphan` has asked for it."""
+    if second_name(path).exists():
+        with suppress(OSError):  # no hard links here
+            link(path, second_name(path))
+
+
+def second_name(path: str | Path) -> Path:
+    """Return the name under which the result of a job that was left over is kept."""
+    return _announcement(Path(path)).with_suffix(".orphan")
 
 
 def resume_folder(artifact: str | Path, provenance: Provenance) -> Path:

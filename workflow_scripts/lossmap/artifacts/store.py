@@ -6,7 +6,9 @@ nothing of what the datasets mean: the kinds beside this module declare that.
 
 import hashlib
 import json
+import logging
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,8 +31,16 @@ from lossmap.artifacts.declare import (
     to_datasets,
     walk,
 )
-from lossmap.artifacts.files import sync, writing
-from lossmap.artifacts.provenance import Provenance, announce, check_latest, withdraw
+from lossmap.artifacts.files import hash_file, link, sync, writing
+from lossmap.artifacts.provenance import (
+    Provenance,
+    announce,
+    check_latest,
+    keep_if_expected,
+    second_name,
+    wait_for_equal,
+    withdraw,
+)
 from lossmap.artifacts.seal import SEAL_BYTES, is_sealed, read_mark, seal, seal_holds
 from lossmap.errors import LossmapError, reason
 
@@ -61,6 +71,7 @@ DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticE
 
 BROKEN_SEAL = "damaged or edited since it was saved; delete it and run again"
 
+logger = logging.getLogger("lossmap")
 T = TypeVar("T")
 _verified: set[tuple] = set()
 """What this process has verified: which check, of which file in which state."""
@@ -70,6 +81,9 @@ def begin_job(
     params: object, inputs: Iterable[str | Path], outputs: Iterable[str | Path]
 ) -> Provenance:
     """Return the provenance of a job, after announcing what it makes.
+
+    The process ends well when an equal job, left over from a killed workflow, has made all of it:
+    if such a job still runs, it is waited for.
 
     Parameters
     ----------
@@ -83,7 +97,15 @@ def begin_job(
         An input is missing or damaged, or the results cannot be written.
     """
     provenance = trace_provenance(params.spec, params.code, inputs)
-    return replace(provenance, job=announce(provenance, outputs))
+    outputs = [Path(path) for path in outputs]
+    provenance = replace(provenance, job=announce(provenance, outputs))
+    if all(path.suffix == ".h5" for path in outputs):  # renderings are soon made again
+        wait_for_equal(outputs[0], provenance)
+        announce(provenance, outputs)  # the job that was waited for has withdrawn it
+        if all(_take_over(*each) for each in provenance.of_each(outputs).items()):
+            logger.info("%s: made by the job of a killed workflow", name_of(outputs[0]))
+            sys.exit()
+    return provenance
 
 
 def trace_provenance(spec: str, code: str, inputs: Iterable[str | Path]) -> Provenance:
@@ -114,8 +136,7 @@ def digest_of(path: str | Path) -> str:
     _check_exists(path)
     with _naming(path):
         if not is_sealed(path):
-            with open(path, "rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+            return hash_file(path)
     with _opened(path) as file, _naming(path):
         return str(file.attrs["digest"])
 
@@ -203,6 +224,7 @@ def save_artifact(
             if not is_made(path, provenance):  # by an equal job that was left over
                 check_latest(path, provenance)
                 os.replace(temporary, path)
+                keep_if_expected(path)
         finally:
             if temporary and os.path.exists(temporary):
                 os.unlink(temporary)
@@ -219,6 +241,17 @@ def is_made(path: str | Path, provenance: Provenance) -> bool:
         return False
     mark = read_mark(path)
     return mark is not None and mark == provenance.mark(mark.content) and seal_holds(path)
+
+
+def _take_over(path: Path, provenance: Provenance) -> bool:
+    """Give back to an artifact its name if an equal job that was left over has made it."""
+    if not is_made(path, provenance):
+        if not is_made(second_name(path), provenance):
+            return False
+        link(second_name(path), path)
+    os.utime(path)  # Snakemake wants it to be younger than its sources
+    withdraw(path, provenance)
+    return True
 
 
 def _remove_stale(path: Path) -> None:

@@ -32,3 +32,16 @@ def limit_resource(workflow: object, name: str, count: int) -> None:
 def force(workflow: object, paths: Iterable[str]) -> None:
     """Have files made again, whatever Snakemake's own metadata say of them."""
     workflow.dag.forcefiles.update(paths)
+
+
+def is_incomplete(workflow: object, path: str) -> bool:
+    """Tell whether Snakemake has started a job that makes a file and has not seen it end.
+
+    Known from the first call of an input function on.
+    """
+    return bool(workflow.persistence._filter_incomplete_keys([path]))
+
+
+def complete(workflow: object, path: str) -> None:
+    """Have a file count as finished, though Snakemake has not seen its job end."""
+    workflow.persistence._unmark_incomplete(path)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from lossmap.artifacts.seal import Mark, fingerprint_of, mark_inputs, read_mark
+from lossmap.artifacts.seal import Mark, fingerprint_of, mark_inputs, read_mark, seal_holds
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.stages import sources
 
@@ -63,6 +63,13 @@ def _is_fresh(expected: Expected, target: str, mark: Mark, marks: Mapping[str, M
     if not sources or not marks.keys() >= set(sources):  # a source that is missing is made first
         return True
     return mark.inputs == mark_inputs({source: marks[source].content for source in sources})
+
+
+def is_whole(expected: Expected, target: str) -> bool:
+    """Tell whether an artifact on the disk is what it should be, to the last byte."""
+    stage, name = target.split("/", 1)
+    found = survey(expected, [target, *expected.sources(stage, name)])
+    return target in found.fresh and seal_holds(expected.path(stage, name))
 
 
 def in_order(config: dict, targets: Iterable[str]) -> list[str]:
