@@ -85,11 +85,21 @@ def paths(targets):
     ]
 
 
+def refuse(found):
+    """End with the first of some things that hinder, if there are any."""
+    if found:
+        more = f" (and {len(found) - 1} more like it)" if found[1:] else ""
+        sys.exit(f"error: {found[0]}{more}")
+
+
 def look_over():
     """Return the artifacts that are stale by their own headers; mend times, name what is none."""
     if not engine.is_main_process(workflow):
         return set()
     found = survey(EXPECTED, all_targets(config))
+    refuse(found.unreadable)
+    no_record = "no record of Snakemake's; delete it and run again, no result depends on it"
+    refuse([f"{path}: {no_record}" for path in engine.find_broken_records()])
     mend_times(EXPECTED, found.fresh)
     for target in found.foreign:
         said = f"{EXPECTED.path(*target.split('/', 1))}: damaged, or no artifact of lossmap"

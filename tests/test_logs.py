@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lossmap.errors import LossmapError
 from lossmap.logs import format_seconds
 
 PACKAGE = Path(__file__).parents[1] / "workflow_scripts"
@@ -64,6 +65,10 @@ def test_expected_error_is_one_line_without_traceback(tmp_path):
     assert done.returncode == 1
     assert done.stderr == log.read_text()
     assert without_time(done.stderr) == "error: a.h5: damaged; delete it\n"
+
+
+def test_expected_error_is_one_line_whatever_it_quotes():
+    assert str(LossmapError("runs: 'a\nb\u2028c' is unknown")) == "runs: 'a\\nb\\nc' is unknown"
 
 
 def test_expected_error_with_a_cause_is_one_line_too(tmp_path):

@@ -12,11 +12,15 @@ import pytest
 from lossmap.artifacts import provenance as provenance_module
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.declare import Field, Kind
+from lossmap.artifacts.files import hash_file
 from lossmap.artifacts.provenance import (
     Provenance,
     announce,
     expect_orphan,
     forget_orphan,
+    open_resume_folder,
+    read_resume_folder,
+    resume_note,
     second_name,
     wait_for_equal,
 )
@@ -25,6 +29,7 @@ from lossmap.artifacts.store import (
     digest_of,
     is_made,
     read_datasets,
+    read_renderings,
     save_artifact,
 )
 from lossmap.errors import LossmapError
@@ -200,6 +205,35 @@ def test_the_artifacts_of_a_job_are_taken_over_together(path, monkeypatch):
     other.unlink()
     provenance_module._held.clear()
     begin_job(Parameters, [], [path, other])  # the second is to be made
+
+
+def test_an_artifact_records_what_was_drawn_with_it(path):
+    png, pdf = path.with_suffix(".png"), path.with_suffix(".pdf")
+    job = begin_job(Parameters, [], [path, pdf, png])
+    path.parent.mkdir()
+    for rendering in (pdf, png):
+        rendering.write_bytes(rendering.name.encode())
+    save(path, job, 1)
+    assert read_renderings(path) == {file.name: hash_file(file) for file in (pdf, png)}
+    save(path.with_name("b.h5"), OLD, 1)
+    assert read_renderings(path.with_name("b.h5")) == {}
+
+
+def test_an_artifact_without_its_rendering_is_not_saved(path):
+    job = begin_job(Parameters, [], [path, path.with_suffix(".png")])
+    with pytest.raises(LossmapError, match=r"a\.png: no such file"):
+        save(path, job, 1)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "note", [b"", b"\xff\xfe{", b"[1, 2]", b"17", b'{"spec": 1, "code": "", "inputs": {}}']
+)
+def test_a_note_that_says_nothing_of_resume_points_is_none(path, note):
+    folder = open_resume_folder(path, OLD)
+    assert read_resume_folder(folder) == OLD
+    resume_note(folder).write_bytes(note)
+    assert read_resume_folder(folder) is None
 
 
 HOLDER = """

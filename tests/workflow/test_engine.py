@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lossmap.workflow import engine
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow_scripts"
 SNAKEFILE = f"""
 import sys
@@ -71,6 +73,32 @@ def test_what_is_forced_is_made_again(run):
     assert "Nothing to be done" in run("-n", "--cores", "1")
     # --config takes all that follows
     assert "Forced execution" in run("-n", "--cores", "1", "--config", "stale=true")
+
+
+@pytest.mark.parametrize(
+    ("record", "broken"),
+    [
+        (b"\xff\x00", True),
+        (b"[1, 2]", True),
+        (b'{"endtime": "now"}', True),
+        (b"", False),
+        (b'{"rule": "o', False),
+    ],
+)
+def test_a_record_that_would_end_snakemake_is_told_from_half_a_record(
+    run, tmp_path, monkeypatch, record, broken
+):
+    monkeypatch.chdir(tmp_path)
+    run("--cores", "1")
+    assert engine.find_broken_records() == []
+    (path,) = (tmp_path / engine.RECORDS).iterdir()
+    path.write_bytes(record)
+    assert engine.find_broken_records() == [path.relative_to(tmp_path)] * broken
+    if broken:
+        with pytest.raises(subprocess.CalledProcessError):
+            run("-n", "--cores", "1")
+    else:
+        run("-n", "--cores", "1")
 
 
 def test_what_a_killed_snakemake_left_is_incomplete_until_it_is_called_complete(run, tmp_path):

@@ -7,6 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
+from lossmap.artifacts.files import hash_file
+from lossmap.artifacts.store import read_renderings
 from lossmap.figures.movies import choose_movie
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.stages import pack_of
@@ -83,6 +85,16 @@ def test_tables_and_the_video_are_rendered(whole):
         assert whole.path("table", "ding2023_table1", suffix).stat().st_size > 100
     video = whole.path("animation", "horoi2021_animation", choose_movie())
     assert video.stat().st_size > 5000
+
+
+def test_every_rendering_is_covered_by_its_artifact(whole):
+    covered = {stage for stage in STAGES if STAGES[stage].renderings}
+    assert covered == {"figure", "table", "animation", "claims"}
+    for path in (path for path in artifacts(whole) if path.parent.name in covered):
+        beside = {file for file in path.parent.glob(f"{path.stem}.*") if file != path}
+        suffixes = [s.format(movie=choose_movie()) for s in STAGES[path.parent.name].renderings]
+        assert {file.suffix[1:] for file in beside} == set(suffixes)
+        assert read_renderings(path) == {file.name: hash_file(file) for file in beside}
 
 
 def test_second_run_does_nothing(whole):

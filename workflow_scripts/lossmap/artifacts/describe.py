@@ -45,6 +45,7 @@ Axes are named in the order of the indices, slowest first (row-major, as in C an
 | `inputs` | text | JSON: content digest of every file it was made from, by `stage/name` |
 | `libraries` | text | JSON: versions of the libraries that were installed |
 | `digest` | text | content digest, see below |
+| `renderings` | text | JSON: SHA-256 of every file that was drawn or printed with it, by file name; only where there are any |
 
 Canonical JSON has sorted keys, no spaces, ASCII escapes (`\\u03b8`) and no NaN: `json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)`.
 

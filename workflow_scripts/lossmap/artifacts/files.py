@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,10 +56,48 @@ def write_text(path: str | Path, text: str) -> None:
         stream.write(text.encode())
 
 
+def obstacle(path: str | Path) -> str | None:
+    """Return why what has a name is no file that can be read; None if it is one, or nothing is."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):
+            open(path, "rb").close()
+            return None
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return "lies in what is no folder; remove that and run again"
+    except OSError as error:
+        return f"cannot be read ({reason(error)}); make it readable, or remove it and run again"
+    found = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+    return f"{found}, expected a file; remove it and run again"
+
+
 def hash_file(path: str | Path) -> str:
-    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    """Return the SHA-256 of a file's bytes in hexadecimal.
+
+    Raises
+    ------
+    LossmapError
+        There is no such file, or it cannot be read.
+    """
+    check_readable(path)
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_readable(path: str | Path) -> None:
+    """Refuse what cannot be read as a file, and what is not there.
+
+    Raises
+    ------
+    LossmapError
+        There is no such file, or it cannot be read.
+    """
+    if why := obstacle(path):
+        raise LossmapError(f"{path}: {why}")
+    if not Path(path).exists():
+        raise LossmapError(f"{path}: no such file; run the workflow to make it")
 
 
 def link(path: str | Path, name: str | Path) -> None:

@@ -35,12 +35,15 @@ class Provenance:
     """What made an artifact: canonical JSON of its parameters, hash of its code, input digests.
 
     ``job`` is the name that a job announced itself by, None outside a job; it is not stored.
+    ``renderings`` are the files beside artifacts that the job writes before these; of each, its
+    SHA-256 is stored.
     """
 
     spec: str
     code: str
     inputs: Mapping[str, str]
     job: str | None = field(default=None, compare=False)
+    renderings: tuple[Path, ...] = field(default=(), compare=False)
 
     def parameters(self) -> dict:
         """Return the parameters as a dictionary."""
@@ -194,9 +197,11 @@ def resume_note(folder: Path) -> Path:
 def read_resume_folder(folder: Path) -> Provenance | None:
     """Return what a folder of resume points belongs to, None if it does not say."""
     try:
-        return Provenance(**json.loads(resume_note(folder).read_text()))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(resume_note(folder).read_text())
+        parts = found["spec"], found["code"], found["inputs"]
+    except (OSError, ValueError, TypeError, LookupError):
         return None
+    return Provenance(*parts) if [*map(type, parts)] == [str, str, dict] else None
 
 
 def _announcement(path: Path) -> Path:

@@ -31,7 +31,7 @@ from lossmap.artifacts.declare import (
     to_datasets,
     walk,
 )
-from lossmap.artifacts.files import hash_file, link, sync, writing
+from lossmap.artifacts.files import check_readable, hash_file, link, sync, writing
 from lossmap.artifacts.provenance import (
     Provenance,
     announce,
@@ -98,8 +98,9 @@ def begin_job(
     """
     provenance = trace_provenance(params.spec, params.code, inputs)
     outputs = [Path(path) for path in outputs]
-    provenance = replace(provenance, job=announce(provenance, outputs))
-    if all(path.suffix == ".h5" for path in outputs):  # renderings are soon made again
+    renderings = tuple(path for path in outputs if path.suffix != ".h5")
+    provenance = replace(provenance, job=announce(provenance, outputs), renderings=renderings)
+    if not renderings:  # they are soon made again
         wait_for_equal(outputs[0], provenance)
         announce(provenance, outputs)  # the job that was waited for has withdrawn it
         if all(_take_over(*each) for each in provenance.of_each(outputs).items()):
@@ -133,17 +134,12 @@ def digest_of(path: str | Path) -> str:
     LossmapError
         The file is missing, or an artifact that is damaged.
     """
-    _check_exists(path)
+    check_readable(path)
     with _naming(path):
         if not is_sealed(path):
             return hash_file(path)
     with _opened(path) as file, _naming(path):
         return str(file.attrs["digest"])
-
-
-def _check_exists(path: str | Path) -> None:
-    if not Path(path).is_file():
-        raise LossmapError(f"{path}: no such file; run the workflow to make it")
 
 
 def save(path: str | Path, value: object, provenance: Provenance) -> None:
@@ -199,7 +195,8 @@ def save_artifact(
     """Write one artifact so that its name never belongs to a half-written file.
 
     The file is written under a temporary name in the same folder, synced, and renamed. Equal
-    arguments give equal bytes. Large datasets may be memory maps: rows are copied one by one.
+    arguments give equal bytes. Large datasets may be memory maps: rows are copied one by one. The
+    job's renderings of it must be there already.
 
     Raises
     ------
@@ -218,6 +215,9 @@ def save_artifact(
                     _write_dataset(file, name, datasets[name])
                 check_fields(file, kind, path)
                 content = write_attributes(file, kind.name, kind.version, provenance)
+                if beside := [each for each in provenance.renderings if each.stem == path.stem]:
+                    hashes = {each.name: hash_file(each) for each in beside}
+                    file.attrs["renderings"] = canonical_json(hashes)
             seal(temporary, provenance.mark(content))
             os.chmod(temporary, 0o644)
             sync(temporary)
@@ -378,7 +378,7 @@ def _blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[h5py.File]:
     path = Path(path)
-    _check_exists(path)
+    check_readable(path)
     with _naming(path):
         _once("seal", path, lambda: _check_seal(path))
     try:
@@ -512,6 +512,18 @@ def read_provenance(path: str | Path) -> Provenance:
             raise LossmapError(f"{path}: not a lossmap artifact; delete it and run again")
         inputs = json.loads(file.attrs["inputs"])
         return Provenance(str(file.attrs["spec"]), str(file.attrs["code"]), inputs)
+
+
+def read_renderings(path: str | Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that was drawn or printed with an artifact, by file name.
+
+    Raises
+    ------
+    LossmapError
+        The artifact is missing or damaged.
+    """
+    with _opened(path) as file, _naming(path):
+        return json.loads(file.attrs.get("renderings", "{}"))
 
 
 def verify_artifact(path: str | Path, kind: Kind) -> tuple[Provenance, str]:

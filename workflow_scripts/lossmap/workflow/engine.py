@@ -3,7 +3,13 @@
 Each function takes Snakemake's `workflow` object as a Snakefile has it. Tried with Snakemake 9.27.
 """
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
+
+from snakemake.persistence import MetadataRecord
+
+RECORDS = Path(".snakemake/metadata")
 
 
 def is_main_process(workflow: object) -> bool:
@@ -45,3 +51,19 @@ def is_incomplete(workflow: object, path: str) -> bool:
 def complete(workflow: object, path: str) -> None:
     """Have a file count as finished, though Snakemake has not seen its job end."""
     workflow.persistence._unmark_incomplete(path)
+
+
+def find_broken_records() -> list[Path]:
+    """Return what in Snakemake's records of earlier runs would end it; half a record would not."""
+    return [path for path in sorted(RECORDS.rglob("*")) if path.is_file() and _is_broken(path)]
+
+
+def _is_broken(path: Path) -> bool:
+    try:
+        if found := json.loads(path.read_text()):
+            MetadataRecord.model_validate(found)
+    except json.JSONDecodeError:  # Snakemake itself says so and goes on
+        return False
+    except (OSError, ValueError):
+        return True
+    return False
