@@ -1,6 +1,9 @@
 """What can be read as a file, and second names."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +11,7 @@ from lossmap.artifacts.files import check_readable, hash_file, link, obstacle
 from lossmap.errors import LossmapError
 
 NOBODY = 65534
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "workflow_scripts")}
 
 
 def make_device(path):
@@ -87,3 +91,19 @@ def test_a_second_name_replaces_what_has_it_and_may_be_given_twice(path):
         link(path, other)
         assert other.samefile(path)
         assert sorted(os.listdir(path.parent)) == ["a.h5", "b.h5"]
+
+
+def test_a_file_that_may_not_grow_is_named_with_the_limit(path):
+    """Python ignores the signal that would end the process."""
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "from lossmap.artifacts.files import write_text\n"
+        f"write_text({str(path)!r}, 'x' * 6000)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 1
+    remedy = "lift the limit on the size of a file (ulimit -f) and run again, nothing was lost"
+    said = f"{path}: cannot be written (File too large); {remedy}"
+    assert done.stderr.splitlines()[-1].endswith(said)
+    assert os.listdir(path.parent) == []

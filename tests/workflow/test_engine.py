@@ -91,7 +91,7 @@ def test_a_record_that_would_end_snakemake_is_told_from_half_a_record(
     monkeypatch.chdir(tmp_path)
     run("--cores", "1")
     assert engine.find_broken_records() == []
-    (path,) = (tmp_path / engine.RECORDS).iterdir()
+    (path,) = (tmp_path / ".snakemake" / "metadata").iterdir()
     path.write_bytes(record)
     assert engine.find_broken_records() == [path.relative_to(tmp_path)] * broken
     if broken:
@@ -112,3 +112,15 @@ def test_what_a_killed_snakemake_left_is_incomplete_until_it_is_called_complete(
     assert "Forced execution" in said
     assert "Nothing to be done" in run(*again, "--config", "whole=true")
     assert not mark.exists()
+
+
+def test_a_lock_that_is_no_text_is_found(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lock = tmp_path / ".snakemake" / "locks" / "0.input.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("in.txt\n")
+    assert engine.find_broken_records() == []
+    lock.write_bytes(b"\xff")
+    assert engine.find_broken_records() == [lock.relative_to(tmp_path)]
+    with pytest.raises(subprocess.CalledProcessError):
+        run("--cores", "1")

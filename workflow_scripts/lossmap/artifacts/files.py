@@ -1,5 +1,6 @@
 """Atomic writes: no name ever refers to a half-written file. Knows nothing of HDF5."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -47,7 +48,12 @@ def writing(
     try:
         yield
     except (OSError, RuntimeError) as error:  # h5py closes a file on a full disk with the latter
-        raise LossmapError(f"{path}: {what} ({reason(error)}); {remedy}") from error
+        why = reason(error)
+        if os.strerror(errno.EFBIG) in why:
+            remedy = (
+                "lift the limit on the size of a file (ulimit -f) and run again, nothing was lost"
+            )
+        raise LossmapError(f"{path}: {what} ({why}); {remedy}") from error
 
 
 def write_text(path: str | Path, text: str) -> None:

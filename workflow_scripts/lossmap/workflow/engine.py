@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snakemake.persistence import MetadataRecord
 
-RECORDS = Path(".snakemake/metadata")
+RECORDS = [Path(".snakemake", part) for part in ("metadata", "locks")]
 
 
 def is_main_process(workflow: object) -> bool:
@@ -55,7 +55,8 @@ def complete(workflow: object, path: str) -> None:
 
 def find_broken_records() -> list[Path]:
     """Return what in Snakemake's records of earlier runs would end it; half a record would not."""
-    return [path for path in sorted(RECORDS.rglob("*")) if path.is_file() and _is_broken(path)]
+    found = (path for folder in RECORDS for path in sorted(folder.rglob("*")))
+    return [path for path in found if path.is_file() and _is_broken(path)]
 
 
 def _is_broken(path: Path) -> bool:
