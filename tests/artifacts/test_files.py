@@ -103,7 +103,7 @@ def test_a_file_that_may_not_grow_is_named_with_the_limit(path):
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.returncode == 1
-    remedy = "lift the limit on the size of a file (ulimit -f) and run again, nothing was lost"
+    remedy = "lift the limit of a file's size (ulimit -f) and run again, nothing was lost"
     said = f"{path}: cannot be written (File too large); {remedy}"
     assert done.stderr.splitlines()[-1].endswith(said)
     assert os.listdir(path.parent) == []

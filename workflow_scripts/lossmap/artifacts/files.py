@@ -50,9 +50,7 @@ def writing(
     except (OSError, RuntimeError) as error:  # h5py closes a file on a full disk with the latter
         why = reason(error)
         if os.strerror(errno.EFBIG) in why:
-            remedy = (
-                "lift the limit on the size of a file (ulimit -f) and run again, nothing was lost"
-            )
+            remedy = "lift the limit of a file's size (ulimit -f) and run again, nothing was lost"
         raise LossmapError(f"{path}: {what} ({why}); {remedy}") from error
 
 
