@@ -134,7 +134,13 @@ def wait_for_equal(path: str | Path, provenance: Provenance) -> None:
             logger.info("waiting for an equal job that was left over from a killed workflow")
             lock.acquire()
     _held.append(lock)
-    atexit.register(Path(lock.lock_file).unlink, missing_ok=True)
+
+
+@atexit.register
+def _remove_locks() -> None:
+    for lock in _held:
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
 
 
 def expect_orphan(path: str | Path) -> None:
