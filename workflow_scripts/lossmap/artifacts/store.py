@@ -534,6 +534,7 @@ def verify_artifact(path: str | Path, kind: Kind) -> tuple[Provenance, str]:
     LossmapError
         The file is missing, damaged, of another kind or version, or lacks a dataset.
     """
+    check_readable(path)
     if is_sealed(path) and not seal_holds(path):
         raise LossmapError(f"{path}: {BROKEN_SEAL}")
     with open_artifact(path, kind) as file:
