@@ -98,7 +98,7 @@ def look_over():
         return set()
     found = survey(EXPECTED, all_targets(config))
     refuse(found.unreadable)
-    no_record = "no record of Snakemake's; delete it and run again, no result depends on it"
+    no_record = "no record of Snakemake's; delete it, or its folder: no result depends on it"
     refuse([f"{path}: {no_record}" for path in engine.find_broken_records()])
     mend_times(EXPECTED, found.fresh)
     for target in found.foreign:

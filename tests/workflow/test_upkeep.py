@@ -166,7 +166,7 @@ def test_garbage_among_what_snakemake_and_lossmap_note_is_named(project):
     assert done.returncode == 1
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
     name = record.relative_to(project.folder)
-    assert line.startswith(f"error: {name}: no record of Snakemake's; delete it and run again")
+    assert line.startswith(f"error: {name}: no record of Snakemake's; delete it, or its folder")
     record.unlink()
     assert project.planned() == []
 
