@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lossmap.artifacts.files import check_readable, hash_file, link, obstacle
+from lossmap.artifacts.files import check_readable, hash_file, link, obstacle, write_text
 from lossmap.errors import LossmapError
 
 NOBODY = 65534
@@ -107,3 +107,17 @@ def test_a_file_that_may_not_grow_is_named_with_the_limit(path):
     said = f"{path}: cannot be written (File too large); {remedy}"
     assert done.stderr.splitlines()[-1].endswith(said)
     assert os.listdir(path.parent) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "remedy"),
+    [
+        (os.mkdir, "(Is a directory); remove the folder of its name and run again"),
+        (make_below_file, "(File exists); remove the file in its folder's place and run again"),
+    ],
+)
+def test_what_cannot_be_replaced_by_a_file_is_named_with_what_to_remove(path, make, remedy):
+    make(path)
+    with pytest.raises(LossmapError, match=r"a\.h5: cannot be written") as caught:
+        write_text(path, "x")
+    assert str(caught.value).endswith(remedy)

@@ -12,6 +12,14 @@ from typing import BinaryIO
 
 from lossmap.errors import LossmapError, reason
 
+_REMEDIES = {
+    errno.EFBIG: "lift the limit of a file's size (ulimit -f) and run again, nothing was lost",
+    errno.EISDIR: "remove the folder of its name and run again",
+    errno.ENOTDIR: "remove the file in its folder's place and run again",
+    errno.EEXIST: "remove the file in its folder's place and run again",
+}
+"""Where the disk is not what is wrong: by error."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
@@ -49,8 +57,8 @@ def writing(
         yield
     except (OSError, RuntimeError) as error:  # h5py closes a file on a full disk with the latter
         why = reason(error)
-        if os.strerror(errno.EFBIG) in why:
-            remedy = "lift the limit of a file's size (ulimit -f) and run again, nothing was lost"
+        found = (better for number, better in _REMEDIES.items() if os.strerror(number) in why)
+        remedy = next(found, remedy)
         raise LossmapError(f"{path}: {what} ({why}); {remedy}") from error
 
 
