@@ -33,10 +33,19 @@ def make_full_folder(path):
 
 
 HINDERED = {
-    "folder": (os.mkdir, "a folder, expected a file; remove it and run again"),
-    "full folder": (make_full_folder, "a folder, expected a file; remove it and run again"),
-    "pipe": (os.mkfifo, "a pipe or a device, expected a file; remove it and run again"),
-    "device": (make_device, "a pipe or a device, expected a file; remove it and run again"),
+    "folder": (os.mkdir, "no such file, but a folder of its name; remove it and run again"),
+    "full folder": (
+        make_full_folder,
+        "no such file, but a folder of its name; remove it and run again",
+    ),
+    "pipe": (
+        os.mkfifo,
+        "no such file, but a pipe or a device of its name; remove it and run again",
+    ),
+    "device": (
+        make_device,
+        "no such file, but a pipe or a device of its name; remove it and run again",
+    ),
     "endless link": (make_endless, "cannot be read (Too many levels of symbolic links)"),
     "below a file": (make_below_file, "lies in what is no folder; remove that and run again"),
 }

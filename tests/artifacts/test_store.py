@@ -59,7 +59,7 @@ def contents(**changed):
 
 def test_verifying_what_is_no_file_names_it_and_does_not_wait(tmp_path):
     os.mkfifo(tmp_path / "a.h5")
-    with pytest.raises(LossmapError, match=r"a\.h5: a pipe or a device, expected a file"):
+    with pytest.raises(LossmapError, match=r"a\.h5: no such file, but a pipe or a device"):
         verify_artifact(tmp_path / "a.h5", KIND)
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 PACKAGE = "workflow_scripts/lossmap"
 GRID, RUN, FIGURE = "grid/c10-pca", "trajectory/c10-resnet20", "figure/mini_landscape"
-NO_FILE = "a folder, expected a file; remove it and run again"
+NO_FILE = "no such file, but a folder of its name; remove it and run again"
 COSMETIC = (f"{PACKAGE}/network/surface.py", "half = resolution // 2", "half = resolution >> 1")
 
 
@@ -140,15 +140,15 @@ def make_folder(path):
 def test_what_is_no_file_in_an_artifacts_place_is_one_line(project, make):
     path_of(project, GRID).unlink()
     make(path_of(project, GRID))
-    said = "expected a file; remove it and run again"
+    said = "of its name; remove it and run again"
     done = project.upkeep("audit")
     assert done.returncode == 1
-    assert f"damaged   results/tiny/{GRID}.h5: a " in done.stdout
+    assert f"damaged   results/tiny/{GRID}.h5: no such file, but a " in done.stdout
     assert f"{said}\n" in done.stdout
     done = project.snakemake("-n", check=False)
     assert done.returncode == 1
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
-    assert line.startswith(f"error: results/tiny/{GRID}.h5: a ")
+    assert line.startswith(f"error: results/tiny/{GRID}.h5: no such file, but a ")
     assert line.endswith(said)
 
 

@@ -82,7 +82,7 @@ def obstacle(path: str | Path) -> str | None:
     except OSError as error:
         return f"cannot be read ({reason(error)}); make it readable, or remove it and run again"
     found = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-    return f"{found}, expected a file; remove it and run again"
+    return f"no such file, but {found} of its name; remove it and run again"
 
 
 def hash_file(path: str | Path) -> str:
