@@ -114,7 +114,7 @@ def test_too_little_memory_for_the_libraries_of_a_job_is_one_line(tmp_path):
     command = [sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: tmp.trajectory.py: out of memory (")
+    assert done.stderr.startswith("error: trajectory: out of memory (")
 
 
 def test_unexpected_error_has_its_traceback_in_the_log(tmp_path):

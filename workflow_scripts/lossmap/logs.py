@@ -34,7 +34,8 @@ def _report(kind: type[BaseException], error: BaseException, trace: object) -> N
         logger.error("error: %s", error)
     elif issubclass(kind, MemoryError) or _NO_MEMORY.search(str(error)):
         files = [h.baseFilename for h in logger.handlers if isinstance(h, logging.FileHandler)]
-        job = Path(*Path(*files).parts[-2:]).with_suffix("") if files else Path(sys.argv[0]).name
+        script = Path(sys.argv[0]).stem.rpartition(".")[2]
+        job = Path(*Path(*files).parts[-2:]).with_suffix("") if files else script
         logger.error("error: %s: out of memory (%s); %s", job, kind_and_reason(error), _GIVE_MEMORY)
     else:
         logger.error("unexpected error", exc_info=(kind, error, trace))
