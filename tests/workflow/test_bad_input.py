@@ -148,7 +148,7 @@ CONFIGURATIONS = {
         f"a name of {registry} that ends in a line end": (
             {registry: {f"{name}\n": given}},
             rf"'{name}\n'",
-            "expected lower-case letters and digits joined by",
+            "lower-case letters and digits joined by",
         )
         for registry, name, given in (
             ("runs", "mine", OWN_RUN),
