@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 
 PACKAGE = "workflow_scripts/lossmap"
 GRID, RUN, FIGURE = "grid/c10-pca", "trajectory/c10-resnet20", "figure/mini_landscape"
+NO_FILE = "no such file, but a folder of its name; remove it and run again"
 COSMETIC = (f"{PACKAGE}/network/surface.py", "half = resolution // 2", "half = resolution >> 1")
 
 
@@ -96,6 +97,78 @@ def test_audit_names_everything_that_is_wrong(project):
         "results/tiny",
     }
     assert "resolution was 3, is to be 5" in lines["stale     results/tiny/grid/c10-pca.h5"]
+
+
+def test_audit_and_archive_name_what_is_not_as_it_was_drawn(project, tmp_path):
+    """Emptied, altered, of another figure, no file, gone."""
+    path_of(project, FIGURE, "png").write_bytes(b"")
+    flip(path_of(project, FIGURE, "pdf"), 900)
+    cloud = path_of(project, "figure/mini_cloud", "png")
+    shutil.copy2(path_of(project, FIGURE, "png"), cloud)
+    path_of(project, "figure/mini_cloud", "pdf").unlink()
+    path_of(project, "figure/mini_cloud", "pdf").mkdir()
+    done = project.upkeep("audit")
+    assert done.returncode == 1
+    spoilt = "not as it was drawn or printed; delete it and run again"
+    assert sorted(done.stdout.splitlines()) == [
+        f"damaged   results/tiny/figure/mini_cloud.pdf: {NO_FILE}",
+        f"damaged   results/tiny/figure/mini_cloud.png: {spoilt}",
+        f"damaged   results/tiny/figure/mini_landscape.pdf: {spoilt}",
+        f"damaged   results/tiny/figure/mini_landscape.png: {spoilt}",
+        "results/tiny: 0 stale, 0 missing, 0 orphaned, 4 damaged",
+    ]
+    done = project.upkeep("archive", "--output", str(tmp_path / "mini.tar"))
+    assert done.returncode == 2
+    assert spoilt in done.stdout
+    done = project.snakemake(check=False)
+    assert done.returncode == 1
+    assert f"error: results/tiny/figure/mini_cloud.pdf: {NO_FILE}\n" in done.stderr
+    path_of(project, "figure/mini_cloud", "pdf").rmdir()
+    for rendering in (path_of(project, FIGURE, "png"), path_of(project, FIGURE, "pdf"), cloud):
+        rendering.unlink()
+    assert project.planned() == ["figure/mini_cloud", "figure/mini_landscape"]
+    project.snakemake()
+    assert project.upkeep("audit").returncode == 0
+
+
+def make_folder(path):
+    path.mkdir()
+    (path / "x").touch()
+
+
+@pytest.mark.parametrize("make", [make_folder, os.mkfifo])
+def test_what_is_no_file_in_an_artifacts_place_is_one_line(project, make):
+    path_of(project, GRID).unlink()
+    make(path_of(project, GRID))
+    said = "of its name; remove it and run again"
+    done = project.upkeep("audit")
+    assert done.returncode == 1
+    assert f"damaged   results/tiny/{GRID}.h5: no such file, but a " in done.stdout
+    assert f"{said}\n" in done.stdout
+    done = project.snakemake("-n", check=False)
+    assert done.returncode == 1
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert line.startswith(f"error: results/tiny/{GRID}.h5: no such file, but a ")
+    assert line.endswith(said)
+
+
+def test_garbage_among_what_snakemake_and_lossmap_note_is_named(project):
+    note = next((project.folder / "results/tiny/.resume/jumps").glob("*.json"))
+    note.write_bytes(b"\xff\xfegarbage")
+    done = project.upkeep("audit")
+    assert done.returncode == 1
+    says = "does not say what its resume points belong to; delete it"
+    assert f"damaged   {note.relative_to(project.folder)}: {says}\n" in done.stdout
+    assert project.upkeep("adopt", "--because", "none").returncode == 1
+    record = next(p for p in (project.folder / ".snakemake/metadata").rglob("*") if p.is_file())
+    record.write_bytes(b"\xff\x00garbage")
+    done = project.snakemake("-n", check=False)
+    assert done.returncode == 1
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    name = record.relative_to(project.folder)
+    assert line.startswith(f"error: {name}: no record of Snakemake's; delete it, or its folder")
+    record.unlink()
+    assert project.planned() == []
 
 
 def test_audit_tells_code_and_inputs_from_specification(project):

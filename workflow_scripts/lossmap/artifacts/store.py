@@ -6,7 +6,9 @@ nothing of what the datasets mean: the kinds beside this module declare that.
 
 import hashlib
 import json
+import logging
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,8 +31,16 @@ from lossmap.artifacts.declare import (
     to_datasets,
     walk,
 )
-from lossmap.artifacts.files import sync, writing
-from lossmap.artifacts.provenance import Provenance, announce, check_latest, withdraw
+from lossmap.artifacts.files import check_readable, hash_file, link, sync, writing
+from lossmap.artifacts.provenance import (
+    Provenance,
+    announce,
+    check_latest,
+    keep_if_expected,
+    second_name,
+    wait_for_equal,
+    withdraw,
+)
 from lossmap.artifacts.seal import SEAL_BYTES, is_sealed, read_mark, seal, seal_holds
 from lossmap.errors import LossmapError, reason
 
@@ -61,6 +71,7 @@ DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticE
 
 BROKEN_SEAL = "damaged or edited since it was saved; delete it and run again"
 
+logger = logging.getLogger("lossmap")
 T = TypeVar("T")
 _verified: set[tuple] = set()
 """What this process has verified: which check, of which file in which state."""
@@ -70,6 +81,9 @@ def begin_job(
     params: object, inputs: Iterable[str | Path], outputs: Iterable[str | Path]
 ) -> Provenance:
     """Return the provenance of a job, after announcing what it makes.
+
+    The process ends well when an equal job, left over from a killed workflow, has made all of it:
+    if such a job still runs, it is waited for.
 
     Parameters
     ----------
@@ -83,7 +97,16 @@ def begin_job(
         An input is missing or damaged, or the results cannot be written.
     """
     provenance = trace_provenance(params.spec, params.code, inputs)
-    return replace(provenance, job=announce(provenance, outputs))
+    outputs = [Path(path) for path in outputs]
+    renderings = tuple(path for path in outputs if path.suffix != ".h5")
+    provenance = replace(provenance, job=announce(provenance, outputs), renderings=renderings)
+    if not renderings:  # they are soon made again
+        wait_for_equal(outputs[0], provenance)
+        announce(provenance, outputs)  # the job that was waited for has withdrawn it
+        if all(_take_over(*each) for each in provenance.of_each(outputs).items()):
+            logger.info("%s: made by the job of a killed workflow", name_of(outputs[0]))
+            sys.exit()
+    return provenance
 
 
 def trace_provenance(spec: str, code: str, inputs: Iterable[str | Path]) -> Provenance:
@@ -111,18 +134,12 @@ def digest_of(path: str | Path) -> str:
     LossmapError
         The file is missing, or an artifact that is damaged.
     """
-    _check_exists(path)
+    check_readable(path)
     with _naming(path):
         if not is_sealed(path):
-            with open(path, "rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+            return hash_file(path)
     with _opened(path) as file, _naming(path):
         return str(file.attrs["digest"])
-
-
-def _check_exists(path: str | Path) -> None:
-    if not Path(path).is_file():
-        raise LossmapError(f"{path}: no such file; run the workflow to make it")
 
 
 def save(path: str | Path, value: object, provenance: Provenance) -> None:
@@ -178,7 +195,8 @@ def save_artifact(
     """Write one artifact so that its name never belongs to a half-written file.
 
     The file is written under a temporary name in the same folder, synced, and renamed. Equal
-    arguments give equal bytes. Large datasets may be memory maps: rows are copied one by one.
+    arguments give equal bytes. Large datasets may be memory maps: rows are copied one by one. The
+    job's renderings of it must be there already.
 
     Raises
     ------
@@ -197,12 +215,16 @@ def save_artifact(
                     _write_dataset(file, name, datasets[name])
                 check_fields(file, kind, path)
                 content = write_attributes(file, kind.name, kind.version, provenance)
+                if beside := [each for each in provenance.renderings if each.stem == path.stem]:
+                    hashes = {each.name: hash_file(each) for each in beside}
+                    file.attrs["renderings"] = canonical_json(hashes)
             seal(temporary, provenance.mark(content))
             os.chmod(temporary, 0o644)
             sync(temporary)
             if not is_made(path, provenance):  # by an equal job that was left over
                 check_latest(path, provenance)
                 os.replace(temporary, path)
+                keep_if_expected(path)
         finally:
             if temporary and os.path.exists(temporary):
                 os.unlink(temporary)
@@ -219,6 +241,17 @@ def is_made(path: str | Path, provenance: Provenance) -> bool:
         return False
     mark = read_mark(path)
     return mark is not None and mark == provenance.mark(mark.content) and seal_holds(path)
+
+
+def _take_over(path: Path, provenance: Provenance) -> bool:
+    """Give back to an artifact its name if an equal job that was left over has made it."""
+    if not is_made(path, provenance):
+        if not is_made(second_name(path), provenance):
+            return False
+        link(second_name(path), path)
+    os.utime(path)  # Snakemake wants it to be younger than its sources
+    withdraw(path, provenance)
+    return True
 
 
 def _remove_stale(path: Path) -> None:
@@ -345,7 +378,7 @@ def _blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[h5py.File]:
     path = Path(path)
-    _check_exists(path)
+    check_readable(path)
     with _naming(path):
         _once("seal", path, lambda: _check_seal(path))
     try:
@@ -481,6 +514,18 @@ def read_provenance(path: str | Path) -> Provenance:
         return Provenance(str(file.attrs["spec"]), str(file.attrs["code"]), inputs)
 
 
+def read_renderings(path: str | Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that was drawn or printed with an artifact, by file name.
+
+    Raises
+    ------
+    LossmapError
+        The artifact is missing or damaged.
+    """
+    with _opened(path) as file, _naming(path):
+        return json.loads(file.attrs.get("renderings", "{}"))
+
+
 def verify_artifact(path: str | Path, kind: Kind) -> tuple[Provenance, str]:
     """Read every byte of an artifact, however large; return its provenance and content digest.
 
@@ -489,6 +534,7 @@ def verify_artifact(path: str | Path, kind: Kind) -> tuple[Provenance, str]:
     LossmapError
         The file is missing, damaged, of another kind or version, or lacks a dataset.
     """
+    check_readable(path)
     if is_sealed(path) and not seal_holds(path):
         raise LossmapError(f"{path}: {BROKEN_SEAL}")
     with open_artifact(path, kind) as file:

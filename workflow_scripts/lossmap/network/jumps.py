@@ -5,7 +5,6 @@ one copy of the images on the device. Every run is resumable after any epoch, an
 kept beside the resume points: a new step size trains only what is new.
 """
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -18,6 +17,7 @@ from filelock import FileLock
 
 from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.files import link
 from lossmap.artifacts.jumps import FINISHED, Jumps, spec_of_resume_points
 from lossmap.artifacts.provenance import Provenance, open_resume_folder, resume_note
 from lossmap.artifacts.store import save, stream
@@ -171,11 +171,8 @@ class Workspace:
 
     def keep(self, artifact: Path) -> None:
         """Give the artifact a second name here and remove what it makes redundant."""
-        link = self.folder / f".finished.{os.getpid()}.h5"
-        link.unlink(missing_ok=True)
         try:
-            os.link(artifact, link)
-            os.replace(link, self._kept)
+            link(artifact, self._kept)
         except OSError:  # a file system without hard links: the next step size trains all anew
             self._kept.unlink(missing_ok=True)
         for left in self._needless():

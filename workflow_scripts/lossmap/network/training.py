@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.provenance import Provenance, open_resume_folder
-from lossmap.artifacts.store import is_made, save
+from lossmap.artifacts.store import save
 from lossmap.artifacts.trajectory import History, Trajectory
 from lossmap.logs import format_seconds
 from lossmap.network.arithmetic import autocast, use_tf32
@@ -221,9 +221,6 @@ def train_run(
     run = Run(dataset, spec, device)
     widths = {"thetas": run.network.layout.size, "buffers": run.network.buffer_layout.size}
     with closing(Checkpoint(open_resume_folder(artifact, provenance), widths)) as checkpoint:
-        if is_made(artifact, provenance):
-            log.info("%s: made by the job of a killed workflow that was waited for", spec["run"])
-            return
         train_to_end(run, checkpoint, log)
         count = len(run.measured)
         trajectory = Trajectory(

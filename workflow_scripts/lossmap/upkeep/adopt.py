@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.files import sync, write_text, writing
+from lossmap.artifacts.files import link, sync, write_text, writing
 from lossmap.artifacts.jumps import FINISHED
 from lossmap.artifacts.provenance import read_resume_folder, resume_folder, resume_note
 from lossmap.artifacts.seal import seal
@@ -92,4 +92,4 @@ def _link_again(artifact: Path, finished: Path) -> None:
     if finished.exists() and artifact.exists() and not finished.samefile(artifact):
         finished.unlink()
         with suppress(OSError):  # no hard links here: a new step size would train all anew
-            os.link(artifact, finished)
+            link(artifact, finished)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from lossmap.artifacts.files import replacing
+from lossmap.artifacts.files import hash_file, replacing
 from lossmap.errors import LossmapError
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.stages import ROOT, all_makers
@@ -62,7 +62,7 @@ def write_archive(path: Path, root: Path, expected: Expected, given: Mapping) ->
     Raises
     ------
     LossmapError
-        The archive cannot be written.
+        The archive cannot be written, or a file that goes in cannot be read.
     """
     scale = expected.config["scale"]
     settings = {key: value for key, value in given.items() if key != "data_dir"}
@@ -72,7 +72,7 @@ def write_archive(path: Path, root: Path, expected: Expected, given: Mapping) ->
         "ARCHIVE.txt": GUIDE.format(scale=scale, settings=SETTINGS),
     }
     files = dict(sorted([*_workflow_files(root, expected), *_result_files(expected, scale)]))
-    sums = {name: _hash_file(file) for name, file in files.items()}
+    sums = {name: hash_file(file) for name, file in files.items()}
     sums |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     texts["SHA256SUMS"] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
     top = path.stem
@@ -122,11 +122,6 @@ def _result_files(expected: Expected, scale: str) -> Iterator[tuple[str, Path]]:
         for file in (expected.path(*pair), *expected.renderings(*pair), *expected.records(*pair)):
             if file.is_file():
                 yield f"results/{scale}/{file.relative_to(expected.results)}", file
-
-
-def _hash_file(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _entry(name: str, size: int, time_ns: int) -> tarfile.TarInfo:

@@ -9,12 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lossmap.artifacts.provenance import Provenance, resume_folder
+from lossmap.artifacts.files import obstacle
+from lossmap.artifacts.provenance import (
+    Provenance,
+    read_resume_folder,
+    resume_folder,
+    resume_note,
+)
 from lossmap.artifacts.seal import read_mark
 from lossmap.artifacts.store import digest_of, name_of, verify_artifact
 from lossmap.errors import LossmapError
 from lossmap.workflow.expected import Expected
-from lossmap.workflow.freshness import in_order
+from lossmap.workflow.freshness import find_spoilt, in_order
 from lossmap.workflow.stages import STAGES
 from lossmap.workflow.targets import all_targets
 
@@ -58,7 +64,7 @@ def audit(expected: Expected) -> list[Finding]:
 def _audit_artifact(expected: Expected, target: str, digests: dict[str, str]) -> Iterator[Finding]:
     stage, name = target.split("/", 1)
     path = expected.path(stage, name)
-    if not path.is_file():
+    if not obstacle(path) and not path.exists():
         yield Finding("missing", path, "not made yet")
         return
     try:
@@ -72,9 +78,9 @@ def _audit_artifact(expected: Expected, target: str, digests: dict[str, str]) ->
     parts = dict(_differences(expected, target, provenance, digests))
     if parts:
         yield Finding("stale", path, "; ".join(parts.values()), tuple(parts))
-    for rendering in expected.renderings(stage, name):
-        if not rendering.is_file():
-            yield Finding("missing", rendering, "not drawn or printed yet")
+    for rendering, why in find_spoilt(expected, stage, name).items():
+        there = obstacle(rendering) or rendering.exists()
+        yield Finding("damaged" if there else "missing", rendering, why)
 
 
 def _differences(
@@ -160,7 +166,10 @@ def _find_idle_resume_points(expected: Expected, digests: Mapping[str, str]) -> 
             continue
         sources = expected.sources(stage, name)
         now = expected.of_resume_points(stage, name, {s: digests.get(s, "") for s in sources})
-        if folder != resume_folder(expected.path(stage, name), now):
+        if read_resume_folder(folder) is None:
+            note, why = resume_note(folder), "does not say what its resume points belong to"
+            yield Finding("damaged", note, f"{why}; delete it")
+        elif folder != resume_folder(expected.path(stage, name), now):
             yield Finding("orphaned", folder, "resume points of other settings, code or inputs")
 
 

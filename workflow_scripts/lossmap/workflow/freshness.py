@@ -10,8 +10,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from pathlib import Path
 
-from lossmap.artifacts.seal import Mark, fingerprint_of, mark_inputs, read_mark
+from lossmap.artifacts.files import hash_file, obstacle
+from lossmap.artifacts.seal import Mark, fingerprint_of, mark_inputs, read_mark, seal_holds
+from lossmap.artifacts.store import read_renderings
+from lossmap.errors import LossmapError
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.stages import sources
 
@@ -26,12 +30,14 @@ class Survey:
     stale : of another fingerprint, or made from other inputs
     missing : no file
     foreign : a file that does not begin as an artifact does
+    unreadable : why artifacts and renderings cannot be read, each with its path
     """
 
     fresh: list[str]
     stale: list[str]
     missing: list[str]
     foreign: list[str]
+    unreadable: list[str]
 
 
 def survey(expected: Expected, targets: Iterable[str]) -> Survey:
@@ -39,12 +45,15 @@ def survey(expected: Expected, targets: Iterable[str]) -> Survey:
 
     What a data set was made from outside of the results is not looked at.
     """
-    found = Survey([], [], [], [])
+    found = Survey([], [], [], [], [])
     marks: dict[str, Mark] = {}
     for target in in_order(expected.config, targets):
         stage, name = target.split("/", 1)
         path = expected.path(stage, name)
-        if not path.is_file():
+        paths = (path, *expected.renderings(stage, name))
+        if hindered := [f"{each}: {why}" for each in paths if (why := obstacle(each))]:
+            found.unreadable.extend(hindered)
+        elif not path.is_file():
             found.missing.append(target)
         elif (mark := read_mark(path)) is None:
             found.foreign.append(target)
@@ -63,6 +72,30 @@ def _is_fresh(expected: Expected, target: str, mark: Mark, marks: Mapping[str, M
     if not sources or not marks.keys() >= set(sources):  # a source that is missing is made first
         return True
     return mark.inputs == mark_inputs({source: marks[source].content for source in sources})
+
+
+def is_whole(expected: Expected, target: str) -> bool:
+    """Tell whether an artifact on the disk is what it should be, to the last byte.
+
+    So are its renderings.
+    """
+    stage, name = target.split("/", 1)
+    path = expected.path(stage, name)
+    found = survey(expected, [target, *expected.sources(stage, name)])
+    return target in found.fresh and seal_holds(path) and not find_spoilt(expected, stage, name)
+
+
+def find_spoilt(expected: Expected, stage: str, name: str) -> dict[Path, str]:
+    """Return the renderings of a whole artifact that were not drawn or printed with it, and why."""
+    recorded = read_renderings(expected.path(stage, name))
+    found: dict[Path, str] = {}
+    for path in expected.renderings(stage, name):
+        try:
+            if hash_file(path) != recorded.get(path.name):
+                found[path] = "not as it was drawn or printed; delete it and run again"
+        except LossmapError as error:
+            found[path] = str(error).removeprefix(f"{path}: ")
+    return found
 
 
 def in_order(config: dict, targets: Iterable[str]) -> list[str]:
