@@ -1,5 +1,6 @@
 """Atomic writes: no name ever refers to a half-written file. Knows nothing of HDF5."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -52,6 +53,12 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a small text file atomically; raises LossmapError as `replacing` does."""
     with replacing(path) as stream:
         stream.write(text.encode())
+
+
+def hash_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sync(path: str | Path) -> None:

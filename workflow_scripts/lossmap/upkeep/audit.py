@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lossmap.artifacts.provenance import Provenance, resume_folder
 from lossmap.artifacts.seal import read_mark
-from lossmap.artifacts.store import digest_of, name_of, verify_artifact
+from lossmap.artifacts.store import trace_inputs, verify_artifact
 from lossmap.errors import LossmapError
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.freshness import in_order
@@ -104,10 +104,10 @@ def _expected_inputs(
     stage, name = target.split("/", 1)
     recorded, files = provenance.inputs, expected.files(stage, name)
     found = {source: digests.get(source) for source in expected.sources(stage, name)}
-    there = [file for file in files if file.is_file()]
-    if not found and not there:  # downloaded, or its file is not here: nothing to compare with
-        return dict(recorded)
-    found |= {name_of(file): digest_of(file) for file in there}
+    if files and all(file.is_file() for file in files):
+        found |= trace_inputs(files, expected.results)
+    elif files or not found:  # not here, or downloaded: nothing to compare with
+        found = dict(recorded) | found
     return {source: digest or recorded.get(source, "missing") for source, digest in found.items()}
 
 

@@ -4,7 +4,6 @@ Owns the layout that such a file must have and every check of it. A file comes f
 nothing in it is trusted. Knows no torch.
 """
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 
 from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.files import hash_file
 from lossmap.artifacts.store import DAMAGE
 from lossmap.errors import LossmapError, reason
 from lossmap.network.loaders.assembly import assemble_dataset, select_balanced
@@ -70,8 +70,7 @@ def check_digest(path: Path) -> None:
         expected = _listed_digest(sums, path.name) if sums.is_file() else None
         if expected is None:
             return
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hash_file(path)
     except OSError as error:
         raise LossmapError(f"{path}: its digest cannot be checked ({error})") from error
     if found != expected:
