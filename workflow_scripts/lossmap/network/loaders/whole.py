@@ -90,8 +90,8 @@ def _check_written(
         what = f"{found} of its {wanted} bytes were"
     if found < wanted:
         raise LossmapError(
-            f"{path}: of '{name}', {dataset.dtype} {dataset.shape}, only {what} written, and the "
-            "others would be read as zeros; write the file to its end, or make the dataset smaller"
+            f"{path}: of '{name}', {dataset.dtype} {dataset.shape}, only {what} written, and HDF5 "
+            "would give zeros for the others; write the file to its end, or make the dataset smaller"
         )
 
 
