@@ -41,9 +41,10 @@ def write(path, inverted=False, classes=2):
 
 
 @pytest.fixture(scope="module")
-def built():
+def built(tmp_path_factory):
     """Give what is expected of a configuration with a data set that is read from a file."""
-    own = {"datasets": {"mine": {"source": "hdf5", "file": "A/mine.h5"}}}
+    file = write(tmp_path_factory.mktemp("built") / "mine.h5")
+    own = {"datasets": {"mine": {"source": "hdf5", "file": str(file)}}}
     config = load_configuration(ROOT / "config", {"scale": "demo", **own})
     return Expected(config, [ROOT / "workflow_scripts"], "results/demo")
 
@@ -55,6 +56,7 @@ def expected(built, tmp_path, monkeypatch):
     monkeypatch.setattr(digests, "SETTLED_SECONDS", -1)  # a test changes files at once
     found = copy.copy(built)
     found.config = copy.deepcopy(built.config)
+    configure(found, "A/mine.h5")
     age(write(Path("A/mine.h5")), 2 * AN_HOUR)
     make(found)
     age(found.path("dataset", "mine"), AN_HOUR)

@@ -91,7 +91,7 @@ def _check_written(
     if found < wanted:
         raise LossmapError(
             f"{path}: of '{name}', {dataset.dtype} {dataset.shape}, only {what} written, and HDF5 "
-            "would give zeros for the others; write the file to its end, or make the dataset smaller"
+            "would give zeros for the others; write all of it, or make the dataset smaller"
         )
 
 
