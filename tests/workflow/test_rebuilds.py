@@ -237,9 +237,9 @@ def test_another_file_behind_the_same_name_is_seen_though_it_is_older(restored):
     assert restored.planned(target, **b) == ["dataset/mine"]
     assert restored.planned(target, **c) == [], "the same bytes elsewhere, and younger"
     restored.snakemake(target, **b)
-    with h5py.File(restored.path("dataset", "mine")) as made:
-        with h5py.File(restored.folder / "B" / "mine.h5") as file:
-            assert (made["train/images"][()] == file["train/images"][()]).all()
+    theirs = restored.folder / "B" / "mine.h5"
+    with h5py.File(restored.path("dataset", "mine")) as made, h5py.File(theirs) as file:
+        assert (made["train/images"][()] == file["train/images"][()]).all()
     assert restored.planned(target, **b) == []
 
 
