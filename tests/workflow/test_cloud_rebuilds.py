@@ -73,6 +73,7 @@ def test_a_refused_technique_costs_the_others_of_its_cloud_nothing(project):
     mine = MINE | {"clouds": f"{{{CLOUD}: {{embeddings: {techniques}}}}}"}
     refused, saved = (project.path("embedding", f"{CLOUD}-{n}") for n in ("umap-cosine", "pca"))
     targets = [str(path.relative_to(project.folder)) for path in (refused, saved)]
+    project.snakemake("my_cloud", **MINE)
     before = project.path("figure", "my_cloud").stat()
     done = project.snakemake(*targets, "my_cloud", "--keep-going", check=False, **mine)
     assert done.returncode != 0

@@ -99,8 +99,8 @@ class Expected:
         find = maker_of(self.config, stage, name).files
         return [] if find is None or self.is_kept(stage, name) else find(self.config, name)
 
-    def file_digests(self, stage: str, name: str) -> dict[str, str] | None:
-        """Return the digests of those files by name; None where one is not there.
+    def digests(self, stage: str, name: str) -> dict[str, str]:
+        """Return the digests of those files by name, none where one of them is not there.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class Expected:
         """
         files = self.files(stage, name)
         if not all(file.is_file() for file in files):
-            return None
+            return {}
         return trace_inputs(files, self.results, Digests(self.results / ".digests.json"))
 
     def is_kept(self, stage: str, name: str) -> bool:

@@ -64,10 +64,10 @@ def _is_fresh(expected: Expected, target: str, mark: Mark, marks: Mapping[str, M
     if not marks.keys() >= set(sources):  # a source that is missing is made first
         return True
     try:
-        files = expected.file_digests(stage, name)
+        files = expected.digests(stage, name)
     except LossmapError:  # the job will say what cannot be read
         return False
-    if files is None or not (sources or files):
+    if not files and (not sources or expected.files(stage, name)):  # nothing to compare with
         return True
     return mark.inputs == mark_inputs({s: marks[s].content for s in sources} | files)
 
