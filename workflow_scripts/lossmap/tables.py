@@ -16,6 +16,7 @@ from lossmap.artifacts.files import write_text
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.store import load
 from lossmap.errors import LossmapError
+from lossmap.kinds import check_choice
 from lossmap.pages import escape, format_number, page, table
 
 METHODS = {"fn": "FN", "pca": "PCA"}
@@ -55,9 +56,9 @@ def tabulate_fitting_errors(spec: Mapping[str, Any], sources: Mapping[str, Path]
     for column in spec["columns"]:
         for statistics, names in column["projections"].items():
             where = f"{spec['table']} {column['dataset']} {column['network']}"
-            _expect(where, "bn_statistics", statistics, STATISTICS)
+            check_choice(f"{where}: bn_statistics", statistics, STATISTICS)
             for method, name in names.items():
-                _expect(where, "method", method, tuple(METHODS))
+                check_choice(f"{where}: method", method, METHODS)
                 rows += _rows(column, statistics, method, _source(name, sources, where))
     return pd.DataFrame(rows)
 
@@ -90,11 +91,6 @@ def _source(name: str, sources: Mapping[str, Path], where: str) -> Path:
     if f"projection/{name}" not in sources:
         raise LossmapError(f"{where}: projection/{name} is not among the inputs of this table")
     return sources[f"projection/{name}"]
-
-
-def _expect(where: str, key: str, got: str, allowed: tuple[str, ...]) -> None:
-    if got not in allowed:
-        raise LossmapError(f"{where}: {key} is '{got}', expected one of {', '.join(allowed)}")
 
 
 def table_panels(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -132,15 +128,16 @@ def render_latex(frame: pd.DataFrame) -> str:
         *_header(networks),
         r"\midrule",
     ]
-    body = [_block(frame, networks, *block) for block in _blocks_in(frame)]
+    body = [_block(networks, *block) for block in _blocks_in(frame)]
     lines += [line for block in body for line in [*block, r"\midrule"]][:-1]
     lines += [r"\bottomrule", *_footnotes(frame, 2 + 2 * len(networks)), r"\end{tabular}"]
     return "\n".join(lines) + "\n"
 
 
-def _blocks_in(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    present = set(frame[["reading", "bn_statistics"]].itertuples(index=False, name=None))
-    return [block for block in BLOCKS if block in present]
+def _blocks_in(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Return reading, batch-norm statistics and rows of each block, the default first."""
+    found = dict(list(frame.groupby(["reading", "bn_statistics"])))
+    return [(*block, found[block]) for block in BLOCKS if block in found]
 
 
 def _header(networks: list) -> list[str]:
@@ -158,27 +155,22 @@ def _header(networks: list) -> list[str]:
     return [join(first) + r" \\", "".join(rules), join(second) + r" \\", join(third) + r" \\"]
 
 
-def _block(frame: pd.DataFrame, networks: list, reading: str, statistics: str) -> list[str]:
-    chosen = frame[(frame["reading"] == reading) & (frame["bn_statistics"] == statistics)]
+def _block(networks: list, reading: str, statistics: str, chosen: pd.DataFrame) -> list[str]:
     lines, label = [], escape_latex(f"{reading}, {statistics}")
+    keys = ["dataset", "network", "method"]
+    rows = chosen.drop_duplicates(keys).set_index(keys).to_dict("index")
     for method in METHODS.values():
         cells = [label, method]
         for pair in networks:
-            found = chosen[
-                (chosen["dataset"] == pair.dataset)
-                & (chosen["network"] == pair.network)
-                & (chosen["method"] == method)
-            ]
-            cells += _cells(found)
+            cells += _cells(rows.get((*pair, method)))
         lines.append(" & ".join(cells) + r" \\")
         label = ""
     return lines
 
 
-def _cells(found: pd.DataFrame) -> list[str]:
-    if found.empty:
+def _cells(row: Mapping[str, Any] | None) -> list[str]:
+    if row is None:
         return ["--", "--"]
-    row = found.iloc[0]
     ours = format_latex(row["fitting_error"])
     if row["planes"] > 1:
         ours += rf" ({format_latex(row['lowest'])}--{format_latex(row['highest'])})"
@@ -223,8 +215,7 @@ def render_page(frame: pd.DataFrame, title: str) -> str:
     head = ("data set, network", *(f"{m} {w}" for w in ("ours", "paper") for m in METHODS.values()))
     ratios = tuple(f"{'/'.join(METHODS.values())} {whose}" for whose in ("ours", "paper"))
     body = ["<p>Fitting Error, Eq. 3: the smaller, the better the plane shows the trajectory.</p>"]
-    for number, (reading, statistics) in enumerate(_blocks_in(frame)):
-        chosen = frame[(frame["reading"] == reading) & (frame["bn_statistics"] == statistics)]
+    for number, (reading, statistics, chosen) in enumerate(_blocks_in(frame)):
         default = " (the default)" if number == 0 else ""
         heading = f"{reading} reading of Eq. 4, batch-norm statistics: {statistics}{default}"
         body.append(f"<h2>{escape(heading)}</h2>")

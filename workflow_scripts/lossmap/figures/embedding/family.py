@@ -16,21 +16,14 @@ from lossmap.figures.embedding.points import (
     SHADED,
     Coloring,
     categories_of,
+    edge_of,
     hue_of,
     notes_of,
 )
 from lossmap.figures.hues import MIDDLE, STEPS, step_colors, visible_map
-from lossmap.figures.panel import (
-    Bar,
-    Cell,
-    Comparison,
-    Family,
-    LegendLine,
-    Options,
-    wrap_entries,
-)
+from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options, wrap_entries
 from lossmap.figures.scale import draw_loss_bar, fit_scale
-from lossmap.figures.style import INK, points
+from lossmap.figures.style import points
 
 CATEGORIES = {"direction": "direction", "source": "", "trajectory": "trajectory"}
 """The colors that are categories, and the word before them in the legend."""
@@ -133,13 +126,7 @@ def _draw_epoch_bar(
 
 
 def _draw_shade_bar(
-    figure: Figure,
-    axes: Axes,
-    length: float,
-    *,
-    coloring: Coloring,
-    rows: list[int],
-    label: str,
+    figure: Figure, axes: Axes, length: float, *, coloring: Coloring, rows: list[int], label: str
 ) -> None:
     """Draw the ramps of all hues above each other along the epochs."""
     low, high = coloring.epochs.vmin, coloring.epochs.vmax
@@ -181,37 +168,23 @@ def explain_colors(comparisons: list[Comparison]) -> list[LegendLine]:
 
 def _hue_entries(coloring: Coloring) -> list[Line2D]:
     middle = np.array([MIDDLE])
+    style = {"marker": "o", "linewidth": points(0.9), "markersize": points(3.4)}
     return [
-        Line2D(
-            [],
-            [],
-            marker="o",
-            linewidth=points(0.9),
-            markersize=points(3.4),
-            color=hue_of(coloring, index, middle)[0],
-            label=str(category),
-        )
+        Line2D([], [], color=hue_of(coloring, index, middle)[0], label=str(category), **style)
         for index, category in enumerate(coloring.categories)
     ]
 
 
 def _entry(name: str, label: str, face: object) -> Line2D:
-    style = MARK_STYLES[name]
-    return Line2D(
-        [],
-        [],
-        linestyle="none",
-        marker=style["marker"],
-        markersize=points(style["size"]),
-        markerfacecolor=face,
-        markeredgecolor="white" if name == "optimum" else INK,
-        markeredgewidth=points(0.5),
-        label=label,
-    )
+    mark = MARK_STYLES[name]
+    style = {"linestyle": "none", "marker": mark["marker"], "markersize": points(mark["size"])}
+    style |= {"markeredgecolor": edge_of(name), "markeredgewidth": points(0.5)}
+    return Line2D([], [], markerfacecolor=face, label=label, **style)
 
 
-def _note(cell: Cell, comparison: Comparison) -> list[str]:
-    return notes_of(cell.panel, comparison.shared)
-
-
-EMBEDDING = Family("embedding", compare_embeddings, explain_colors, _note)
+EMBEDDING = Family(
+    "embedding",
+    compare_embeddings,
+    explain_colors,
+    lambda cell, comparison: notes_of(cell.panel, comparison.shared),
+)
