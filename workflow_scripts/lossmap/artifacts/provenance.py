@@ -180,6 +180,11 @@ def resume_folder(artifact: str | Path, provenance: Provenance) -> Path:
     return artifact.parent.parent / ".resume" / artifact.parent.name / f"{artifact.stem}-{mark}"
 
 
+def owner_of(provenance: Provenance) -> str:
+    """Return what a resume point says it belongs to: all but the code, which `adopt` may change."""
+    return canonical_json([provenance.spec, dict(provenance.inputs)])
+
+
 def open_resume_folder(artifact: str | Path, provenance: Provenance) -> Path:
     """Return the folder of an artifact's resume points and note beside it what it belongs to.
 

@@ -88,7 +88,8 @@ def begin_job(
     Parameters
     ----------
     params : has ``spec``, canonical JSON of the parameters, and ``code``, hash of the code
-    inputs : files that the job reads, each known by ``stage/name``
+    inputs : files that the job reads: artifacts of these results, each known by ``stage/name``, and
+        files from elsewhere, see `trace_inputs`
     outputs : files that it makes
 
     Raises
@@ -96,10 +97,11 @@ def begin_job(
     LossmapError
         An input is missing or damaged, or the results cannot be written.
     """
-    provenance = trace_provenance(params.spec, params.code, inputs)
     outputs = [Path(path) for path in outputs]
+    digests = trace_inputs(inputs, outputs[0].parent.parent)
     renderings = tuple(path for path in outputs if path.suffix != ".h5")
-    provenance = replace(provenance, job=announce(provenance, outputs), renderings=renderings)
+    provenance = Provenance(params.spec, params.code, digests, renderings=renderings)
+    provenance = replace(provenance, job=announce(provenance, outputs))
     if not renderings:  # they are soon made again
         wait_for_equal(outputs[0], provenance)
         announce(provenance, outputs)  # the job that was waited for has withdrawn it
@@ -118,6 +120,51 @@ def trace_provenance(spec: str, code: str, inputs: Iterable[str | Path]) -> Prov
         An input is missing or damaged.
     """
     return Provenance(spec, code, {name_of(path): digest_of(path) for path in inputs})
+
+
+def trace_inputs(
+    inputs: Iterable[str | Path], results: Path, digest: Callable[[Path], str] = hash_file
+) -> dict[str, str]:
+    """Return the digests of what a job reads: artifacts of its results, and files from elsewhere.
+
+    An artifact is known by ``stage/name`` and its content. Of a file all bytes count, and not where
+    it lies: it is known by its path below the deepest folder that holds all such files, a single
+    one by its own name.
+
+    Parameters
+    ----------
+    digest : returns the SHA-256 of a file's bytes
+
+    Raises
+    ------
+    LossmapError
+        An input is missing or damaged.
+    """
+    paths = [Path(path) for path in inputs]
+    files = [Path(os.path.abspath(path)) for path in paths if path.parent.parent != results]
+    found = {name_of(path): digest_of(path) for path in paths if path.parent.parent == results}
+    top = os.path.commonpath([file.parent for file in files]) if files else ""
+    for file in files:
+        check_readable(file)
+        with _naming(file):
+            found[file.relative_to(top).as_posix()] = digest(file)
+    return found
+
+
+def check_inputs(
+    inputs: Iterable[str | Path], outputs: Iterable[str | Path], provenance: Provenance
+) -> None:
+    """Check that what a job has read is still what it began with.
+
+    Raises
+    ------
+    LossmapError
+        An input has changed since: what was read of it may be neither the one nor the other.
+    """
+    results = Path(next(iter(outputs))).parent.parent
+    for name, digest in trace_inputs(inputs, results).items():
+        if provenance.inputs[name] != digest:
+            raise LossmapError(f"{name}: changed while this job read it; run again")
 
 
 def name_of(path: str | Path) -> str:

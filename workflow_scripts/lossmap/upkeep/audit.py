@@ -17,7 +17,7 @@ from lossmap.artifacts.provenance import (
     resume_note,
 )
 from lossmap.artifacts.seal import read_mark
-from lossmap.artifacts.store import digest_of, name_of, verify_artifact
+from lossmap.artifacts.store import trace_inputs, verify_artifact
 from lossmap.errors import LossmapError
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.freshness import find_spoilt, in_order
@@ -110,10 +110,10 @@ def _expected_inputs(
     stage, name = target.split("/", 1)
     recorded, files = provenance.inputs, expected.files(stage, name)
     found = {source: digests.get(source) for source in expected.sources(stage, name)}
-    there = [file for file in files if file.is_file()]
-    if not found and not there:  # downloaded, or its file is not here: nothing to compare with
-        return dict(recorded)
-    found |= {name_of(file): digest_of(file) for file in there}
+    if files and all(file.is_file() for file in files):
+        found |= trace_inputs(files, expected.results)
+    elif files or not found:  # not here, or downloaded: nothing to compare with
+        found = dict(recorded) | found
     return {source: digest or recorded.get(source, "missing") for source, digest in found.items()}
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import read_provenance
+from lossmap.artifacts.store import read_provenance, trace_inputs
 from lossmap.workflow.codehash import hash_code
+from lossmap.workflow.digests import Digests
 from lossmap.workflow.stages import STAGES, Pack, maker_of, pack_of, sources, spec_of
 from lossmap.workflow.targets import all_targets
 
@@ -97,6 +98,19 @@ class Expected:
         """Return the files outside of the results that an artifact is made from."""
         find = maker_of(self.config, stage, name).files
         return [] if find is None or self.is_kept(stage, name) else find(self.config, name)
+
+    def digests(self, stage: str, name: str) -> dict[str, str]:
+        """Return the digests of those files by name, none where one of them is not there.
+
+        Raises
+        ------
+        LossmapError
+            One cannot be read.
+        """
+        files = self.files(stage, name)
+        if not all(file.is_file() for file in files):
+            return {}
+        return trace_inputs(files, self.results, Digests(self.results / ".digests.json"))
 
     def is_kept(self, stage: str, name: str) -> bool:
         """Tell whether an artifact is used as it is, whatever made it: data sets, if so configured.

@@ -43,7 +43,7 @@ class Survey:
 def survey(expected: Expected, targets: Iterable[str]) -> Survey:
     """Compare the marks of artifacts with what they should be; reads 512 bytes of each.
 
-    What a data set was made from outside of the results is not looked at.
+    Of files outside of the results the content counts; one that is not there is not looked at.
     """
     found = Survey([], [], [], [], [])
     marks: dict[str, Mark] = {}
@@ -69,9 +69,15 @@ def _is_fresh(expected: Expected, target: str, mark: Mark, marks: Mapping[str, M
     if mark.fingerprint != fingerprint_of(expected.spec(stage, name), expected.code(stage, name)):
         return False
     sources = expected.sources(stage, name)
-    if not sources or not marks.keys() >= set(sources):  # a source that is missing is made first
+    if not marks.keys() >= set(sources):  # a source that is missing is made first
         return True
-    return mark.inputs == mark_inputs({source: marks[source].content for source in sources})
+    try:
+        files = expected.digests(stage, name)
+    except LossmapError:  # the job will say what cannot be read
+        return False
+    if not files and (not sources or expected.files(stage, name)):  # nothing to compare with
+        return True
+    return mark.inputs == mark_inputs({s: marks[s].content for s in sources} | files)
 
 
 def is_whole(expected: Expected, target: str) -> bool:
@@ -118,6 +124,7 @@ def mend_times(expected: Expected, fresh: Iterable[str]) -> None:
     for target in fresh:
         stage, name = target.split("/", 1)
         sources = [expected.path(*source.split("/", 1)) for source in expected.sources(stage, name)]
+        sources += expected.files(stage, name)
         newest = max((path.stat().st_mtime_ns for path in sources if path.is_file()), default=0)
         beside = [*expected.renderings(stage, name), *expected.records(stage, name)]
         for path in (expected.path(stage, name), *beside):

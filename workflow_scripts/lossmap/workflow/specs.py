@@ -187,14 +187,6 @@ def embedding_spec(config: dict, name: str) -> dict:
     return embedding_technique(config, name)
 
 
-def embedding_packs(config: dict) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the embeddings of each cloud, as stem and suffixes: one job makes them all."""
-    clouds = config["clouds"].items()
-    return [
-        _pack(cloud, list(entry["embeddings"])) for cloud, entry in clouds if entry["embeddings"]
-    ]
-
-
 def basis_spec(config: dict, name: str) -> dict:
     """Return how a plane is fitted or drawn: the leaves of its method.
 

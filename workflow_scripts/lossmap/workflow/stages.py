@@ -247,7 +247,6 @@ for _stage in (
             specs.embedding_spec,
             specs.embedding_sources,
             costs.embedding_cost,
-            packs=specs.embedding_packs,
             minutes=30,
         ),
     ),
