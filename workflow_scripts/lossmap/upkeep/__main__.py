@@ -5,12 +5,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from lossmap.code.reach import search_folders
 from lossmap.errors import LossmapError
 from lossmap.figures.movies import choose_movie
 from lossmap.upkeep.adopt import adopt_artifact, adopt_resume_points, split_adoptable
 from lossmap.upkeep.archive import write_archive
 from lossmap.upkeep.audit import Finding, audit
-from lossmap.workflow.codehash import search_folders
 from lossmap.workflow.configuration import load_configuration, read_settings
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.picture import draw_stages

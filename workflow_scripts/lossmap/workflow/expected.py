@@ -12,7 +12,7 @@ from pathlib import Path
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import read_provenance
-from lossmap.workflow.codehash import hash_code
+from lossmap.code.reach import hash_code
 from lossmap.workflow.stages import STAGES, Pack, maker_of, pack_of, sources, spec_of
 from lossmap.workflow.targets import all_targets
 
