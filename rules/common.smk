@@ -11,7 +11,7 @@ ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.code.reach import hash_code, search_folders
+from lossmap.code.reach import search_folders
 from lossmap.devices import list_visible_gpus
 from lossmap.errors import LossmapError
 from lossmap.figures.movies import choose_movie

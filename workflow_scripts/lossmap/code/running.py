@@ -67,9 +67,11 @@ class _Job:
     def check(self) -> None:
         """Refuse local modules that were not hashed, and files that have changed since."""
         hashed = {str(path) for path in self.reach.files()}
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if name not in self.loaded and file and file not in hashed and self._is_local(file):
+        for name in sys.modules.keys() - self.loaded:
+            # From its dictionary: a module such as torch.ops makes what it is asked for.
+            spec = getattr(sys.modules[name], "__dict__", {}).get("__spec__")
+            file = getattr(spec, "origin", None)
+            if file and file not in hashed and self._is_local(file):
                 raise LossmapError(
                     f"{file}: module {name!r} was imported, but it is not part of the hash of the "
                     f"code; import it by a statement, or list the file in {DEPENDS}"
@@ -82,7 +84,7 @@ class _Job:
                 )
 
     def _is_local(self, file: str) -> bool:
-        path = Path(file).resolve()
+        path = Path(file)
         for folder in self.reach.folders:
             if path.is_relative_to(folder):
                 inside = path.relative_to(folder).parts

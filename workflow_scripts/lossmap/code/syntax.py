@@ -19,6 +19,7 @@ Chain = tuple[str, ...]
 DEPENDS = "depends_on"
 """Name of a module's list of the files that its code reads."""
 IMPORTS = (ast.Import, ast.ImportFrom)
+_IMPLIED = {"ctx", "kind"}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _IMPORTERS = {"__import__", "builtins.__import__", "importlib.import_module", "runpy.run_module"}
 # What a module may call, decorate with or inherit from without acting on anything else: these
@@ -57,23 +58,30 @@ class Unit:
         self.place = (statement.lineno, statement.col_offset)
         self.movable = False
         self.names = set(_bound_names(statement))
-        self.reads: set[str] = set()
+        self.uses: set[Chain] = set()
         self.imports: dict[str, list[Chain]] = defaultdict(list)  # name -> (module[, attribute])
         self.loads: list[str] = []
         self.stars: list[str] = []
         self.globals: set[str] = set()
         self.calls: list[tuple[Chain, ast.Call]] = []
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name):
-                self.reads.add(node.id)
-            elif isinstance(node, ast.Call):
-                self.calls += [(chain, node)] if (chain := _chain(node.func)) else []
-            elif isinstance(node, ast.Global):
-                self.globals.update(node.names)
-            elif isinstance(node, ast.Import):
-                self._add_import(node)
-            elif isinstance(node, ast.ImportFrom):
-                self._add_import_from(node)
+        todo: list[ast.AST] = [statement]
+        while todo:
+            node = todo.pop()
+            if chain := _chain(node):
+                self.uses.add(chain)
+            else:
+                self._add(node)
+                todo += _children(node)
+
+    def _add(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Call) and (chain := _chain(node.func)):
+            self.calls.append((chain, node))
+        elif isinstance(node, ast.Global):
+            self.globals.update(node.names)
+        elif isinstance(node, ast.Import):
+            self._add_import(node)
+        elif isinstance(node, ast.ImportFrom):
+            self._add_import_from(node)
 
     def _add_import(self, node: ast.Import) -> None:
         for alias in node.names:
@@ -94,11 +102,6 @@ class Unit:
     def label(self) -> str:
         """Return what the statement defines, else its line."""
         return ", ".join(sorted(self.names)) or f"line {self.statement.lineno}"
-
-    @cached_property
-    def uses(self) -> set[Chain]:
-        """Return every name that it uses, with the attributes that follow."""
-        return set(_chains(self.statement))
 
     @cached_property
     def dump(self) -> str:
@@ -171,7 +174,7 @@ class Module:
         return found
 
     def _find_effects(self) -> Iterator[Unit]:
-        used = set().union(*(unit.reads for unit in self.units))
+        used = {chain[0] for unit in self.units for chain in unit.uses}
         acted = False
         for unit in self.units:
             if not isinstance(unit.statement, IMPORTS):
@@ -245,7 +248,7 @@ def dump(node: object) -> str:
         if isinstance(node, ast.JoinedStr):
             value = _joined(value)
         no_format = name == "format_spec" and value is not None and not _joined(value.values)
-        if value is not None and value != [] and name != "kind" and not no_format:
+        if value is not None and value != [] and name not in _IMPLIED and not no_format:
             parts.append(f"{name}={dump(value)}")
     return f"{type(node).__name__}({','.join(parts)})"
 
@@ -273,11 +276,13 @@ def _statements(source: bytes, path: Path | None) -> list[ast.stmt]:
             f"{path}:{line}: expected valid Python {sys.version_info.major}."
             f"{sys.version_info.minor}, got {found}; correct the file"
         ) from error
-    for node in ast.walk(tree):
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
         for block in ("body", "orelse", "finalbody"):
-            statements = getattr(node, block, None)
-            if isinstance(statements, list):
+            if statements := getattr(node, block, None):
                 setattr(node, block, [item for item in statements if not _is_idle(item)])
+        todo += [child for child in _children(node) if not isinstance(child, ast.expr)]
     return tree.body
 
 
@@ -307,7 +312,7 @@ def _outside_functions(statement: ast.stmt) -> Iterator[ast.AST]:
         node = todo.pop(0)
         yield node
         if not isinstance(node, (*_FUNCTIONS, ast.expr)):
-            todo += ast.iter_child_nodes(node)
+            todo += _children(node)
 
 
 def _evaluated(statement: ast.stmt) -> list[ast.AST]:
@@ -341,7 +346,19 @@ def _bound_names(statement: ast.stmt) -> Iterator[str]:
         if isinstance(node, ast.MatchMapping) and node.rest:
             yield node.rest
         if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            todo += ast.iter_child_nodes(node)
+            todo += _children(node)
+
+
+def _children(node: ast.AST) -> list[ast.AST]:
+    """Return the nodes below a node, but for those that its place implies."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            found += [item for item in value if isinstance(item, ast.AST)]
+        elif isinstance(value, ast.AST) and name not in _IMPLIED:
+            found.append(value)
+    return found
 
 
 def _chain(node: ast.AST) -> Chain | None:
@@ -350,15 +367,3 @@ def _chain(node: ast.AST) -> Chain | None:
         names.append(node.attr)
         node = node.value
     return (node.id, *reversed(names)) if isinstance(node, ast.Name) else None
-
-
-def _chains(root: ast.AST) -> Iterator[Chain]:
-    """Yield every name in the tree with the attributes that follow it."""
-    todo = [root]
-    while todo:
-        node = todo.pop()
-        chain = _chain(node)
-        if chain is None:
-            todo += ast.iter_child_nodes(node)
-        else:
-            yield chain
