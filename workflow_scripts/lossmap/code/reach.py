@@ -21,7 +21,7 @@ import pkgutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,7 +60,7 @@ def hash_code(
     LossmapError
         As `Reach`.
     """
-    return Reach(script, extra, search).hash()
+    return Reach(script, extra, search).hash
 
 
 class Reach:
@@ -119,6 +119,7 @@ class Reach:
         while self._todo:
             self._expand(*self._todo.pop())
 
+    @cached_property
     def hash(self) -> str:
         """Return the SHA-256 of what counts: see `hash_code`."""
         return hashlib.sha256("\n".join(self._lines()).encode()).hexdigest()
@@ -214,7 +215,7 @@ class Reach:
     def _depend(self, module: Module) -> None:
         """Count the content of the files that a module depends on, of a folder each."""
         for name in module.depends_on():
-            place = module.path.parent / name
+            place = Path(os.path.normpath(module.path.parent / name))
             files = sorted(place.rglob("*")) if place.is_dir() else [place]
             for file in files:
                 if file.is_file() and "__pycache__" not in file.parts:

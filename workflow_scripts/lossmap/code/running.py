@@ -113,7 +113,7 @@ def run_as_hashed() -> None:
     search = job.config.get("code_folders")
     roots = job.params.get("roots", ())
     reach = Reach(main.__file__, roots, search, source if end else None)
-    if reach.hash() != job.params.code:
+    if reach.hash != job.params.code:
         raise LossmapError(_explain(reach))
     _jobs.append(_Job(reach))
     sys.meta_path.insert(0, _Finder(reach.modules))
