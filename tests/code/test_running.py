@@ -192,10 +192,11 @@ def test_a_module_of_the_same_name_elsewhere_on_the_path_is_not_run(job):
         "importlib.import_module('pa' + 'ck.hidden').x",
         "__import__('pa' + 'ck.hidden').hidden.x",
         "by_path('pack/hidden.py')",
+        "sys.path.append(str(Path('../elsewhere').resolve())) or __import__('a_hidden').x",
     ],
 )
 def test_a_module_that_the_hash_did_not_reach_is_refused(tmp_path, way):
-    modules = {**MODULES, "pack/hidden.py": "x = 5.0\n"}
+    modules = {**MODULES, "pack/hidden.py": "x = 5.0\n", "../elsewhere/a_hidden.py": "x = 5.0\n"}
     modules["first.py"] += f"""
         import importlib.util, sys
         def by_path(name):
@@ -206,12 +207,13 @@ def test_a_module_that_the_hash_did_not_reach_is_refused(tmp_path, way):
         def other():
             return {way}
     """
-    job = Job(tmp_path, modules, SCRIPT.replace("first.compute()", "first.other()"), [])
+    script = SCRIPT.replace("first.compute()", "first.other()")
+    job = Job(tmp_path / "job", modules, script, [])
     said = job.run()
     assert "hidden.py: module" in said
-    assert "is not part of the hash of the code; import it by a statement, or list" in said
+    assert "is not part of the hash of the code; import it by a statement and put" in said
     assert job.value is None
-    job.edit("first.py", "FACTOR = 1.0", "depends_on = ['pack']")
+    job.edit("first.py", "FACTOR = 1.0", "depends_on = ['pack', '../elsewhere']")
     job.code = job.hash()
     assert job.run() == ""
     assert job.value == 5

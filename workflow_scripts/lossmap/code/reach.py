@@ -85,7 +85,7 @@ class Reach:
     folders : where local modules are looked for
     units : the statements that count, by module
     modules : every module that is imported, by name
-    data : content digest of every file that a module depends on, by path
+    data : what `state_of` said of every file that a module depends on before it was read, by path
 
     Raises
     ------
@@ -105,7 +105,7 @@ class Reach:
         self.folders = _local_folders(search)
         self.units: dict[str, set[Unit]] = defaultdict(set)
         self.modules: dict[str, Module] = {}
-        self.data: dict[Path, str] = {}
+        self.data: dict[Path, tuple[int, ...]] = {}
         self._bindings: set[str] = set()
         self._known: dict[str, Module | None] = {}
         self._done: set[tuple[str, Chain]] = set()
@@ -219,8 +219,8 @@ class Reach:
             files = sorted(place.rglob("*")) if place.is_dir() else [place]
             for file in files:
                 if file.is_file() and "__pycache__" not in file.parts:
-                    self.data[file] = digest = _digest(file)
-                    inside = file.relative_to(place).as_posix()
+                    self.data[file] = state = state_of(file)
+                    inside, digest = file.relative_to(place).as_posix(), _hash_file(file, state)
                     self._bindings.add(repr((module.name, DEPENDS, name, inside, digest)))
             if not place.exists():
                 raise LossmapError(
@@ -328,15 +328,11 @@ def _installed(top: str) -> str | None:
 
 
 @cache
-def _hash_file(file: Path, *state: int) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _digest(file: Path) -> str:
-    """Return the SHA-256 of a file, read again only when its size, times or inode have changed."""
+def _hash_file(file: Path, state: tuple[int, ...]) -> str:
+    """Return the SHA-256 of a file, read again only in another state."""
     try:
-        return _hash_file(file, *state_of(file))
+        with open(file, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise LossmapError(
             f"{file}: in a list {DEPENDS}, but cannot be read ({error.strerror}); make it readable"

@@ -61,7 +61,6 @@ class _Job:
 
     def __init__(self, reach: Reach) -> None:
         self.reach = reach
-        self.states = {file: state_of(file) for file in reach.data}
         self.loaded = set(sys.modules)
 
     def check(self) -> None:
@@ -74,9 +73,10 @@ class _Job:
             if file and file not in hashed and self._is_local(file):
                 raise LossmapError(
                     f"{file}: module {name!r} was imported, but it is not part of the hash of the "
-                    f"code; import it by a statement, or list the file in {DEPENDS}"
+                    "code; import it by a statement and put its folder on PYTHONPATH, or list the "
+                    f"file in {DEPENDS}"
                 )
-        for file, state in self.states.items():
+        for file, state in self.reach.data.items():
             if not file.exists() or state_of(file) != state:
                 raise LossmapError(
                     f"{file}: listed in {DEPENDS}, and changed while this job ran; leave it alone "
@@ -85,7 +85,7 @@ class _Job:
 
     def _is_local(self, file: str) -> bool:
         path = Path(file)
-        for folder in self.reach.folders:
+        for folder in (*self.reach.folders, *map(Path.absolute, map(Path, sys.path))):
             if path.is_relative_to(folder):
                 inside = path.relative_to(folder).parts
                 hidden = any(part.startswith(".") for part in inside)

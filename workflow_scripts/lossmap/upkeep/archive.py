@@ -170,7 +170,8 @@ class _OwnFiles:
         if folder in (self.root, self.here, SCRIPTS) or module.name == MAIN:
             return
         if not (folder.is_relative_to(self.here) or folder in self._places):
-            self._places[folder] = f"modules/{len(self._places) - 1}"
+            outside = self._places.keys() - {self.root, self.here}
+            self._places[folder] = f"modules/{len(outside) + 1}"
         name = self._name(folder)
         self.python_path += [name] if name not in self.python_path else []
 
