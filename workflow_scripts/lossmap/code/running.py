@@ -66,7 +66,7 @@ class _Job:
     def check(self) -> None:
         """Refuse local modules that were not hashed, and files that have changed since."""
         hashed = {str(path) for path in self.reach.files()}
-        for name in sys.modules.keys() - self.loaded:
+        for name in reversed([name for name in sys.modules if name not in self.loaded]):
             # From its dictionary: a module such as torch.ops makes what it is asked for.
             spec = getattr(sys.modules[name], "__dict__", {}).get("__spec__")
             file = getattr(spec, "origin", None)
