@@ -12,11 +12,11 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.provenance import expect_orphan, forget_orphan
+from lossmap.code.reach import search_folders
 from lossmap.devices import list_visible_gpus
 from lossmap.errors import LossmapError
 from lossmap.figures.movies import choose_movie
 from lossmap.workflow import engine
-from lossmap.workflow.codehash import hash_code, search_folders
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.estimate import estimate_spec
 from lossmap.workflow.expected import Expected
@@ -72,6 +72,9 @@ with one_line():
 # Jinja in a caption sees the configuration but no files: captions/caption.rst looks its text up here.
 CAPTIONS = {path.stem: str(path) for path in sorted((ROOT / "rules/captions").glob("*_*.rst"))}
 config["captions"] = CAPTIONS
+
+# Where a job looks for local modules. Not among its params: another place is no other result.
+config["code_folders"] = [str(folder.resolve()) for folder in SEARCH]
 
 # Snakemake counts `gpu` but knows no devices: without a limit it would start every GPU job at once.
 if GPUS and not SUBMITS:
@@ -179,6 +182,7 @@ def recipe(rule, suffixes=("",)):
     return {
         "spec": lambda wildcards: EXPECTED.job_spec(stage, Pack(wildcards.name, suffixes)),
         "code": lambda wildcards: EXPECTED.code(stage, wildcards.name + suffixes[0]),
+        "roots": lambda wildcards: EXPECTED.reached(stage, wildcards.name + suffixes[0]),
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.workflow.codehash import SCRIPTS
+from lossmap.code.reach import SCRIPTS
 from lossmap.workflow.configuration import embedding_names, jump_names, load_configuration
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.specs import (

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from lossmap.code.running import job_log, run_as_hashed
 from lossmap.errors import LossmapError, kind_and_reason
 
 # Every job imports this before all else. What a library makes as it loads stays: searching it for
@@ -49,3 +50,10 @@ def format_seconds(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+try:
+    run_as_hashed()
+except LossmapError:
+    start(job_log())
+    raise

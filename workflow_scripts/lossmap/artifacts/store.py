@@ -42,6 +42,7 @@ from lossmap.artifacts.provenance import (
     withdraw,
 )
 from lossmap.artifacts.seal import SEAL_BYTES, is_sealed, read_mark, seal, seal_holds
+from lossmap.code.running import check_what_ran, run_as_hashed
 from lossmap.errors import LossmapError, reason
 
 LIBRARIES = (
@@ -95,8 +96,10 @@ def begin_job(
     Raises
     ------
     LossmapError
-        An input is missing or damaged, or the results cannot be written.
+        An input is missing or damaged, the results cannot be written, or the sources are not those
+        whose hash `params` holds.
     """
+    run_as_hashed()
     outputs = [Path(path) for path in outputs]
     digests = trace_inputs(inputs, outputs[0].parent.parent)
     renderings = tuple(path for path in outputs if path.suffix != ".h5")
@@ -248,8 +251,10 @@ def save_artifact(
     Raises
     ------
     LossmapError
-        The datasets do not match the kind, or the disk is full or read-only.
+        The datasets do not match the kind, the disk is full or read-only, or other code may have
+        been part of it than its hash says.
     """
+    check_what_ran()
     path, temporary = Path(path), None
     with writing(path):
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from lossmap.code.running import check_what_ran
 from lossmap.errors import LossmapError, kind_and_reason
 
 _FACTORY = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
@@ -61,6 +62,7 @@ def build_network(
                 f"network factory {factory!r}: expected a network for ({arguments}), "
                 f"got {kind_and_reason(error)}; the function must accept these three keywords"
             ) from error
+    check_what_ran()
     _check_network(network, factory)
     return network
 

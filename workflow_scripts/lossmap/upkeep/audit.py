@@ -100,7 +100,7 @@ def _differences(
         if inputs.get(name) != provenance.inputs.get(name)
     ]
     if changed:
-        yield "inputs", f"made from another {_listed(changed)}"
+        yield "inputs", f"made from another {listed(changed)}"
 
 
 def _expected_inputs(
@@ -125,7 +125,7 @@ def explain(old: dict, new: dict) -> str:
         for key in sorted({*before, *after})
         if before.get(key) != after.get(key)
     ]
-    return _listed(changed)
+    return listed(changed)
 
 
 def _leaves(value: object, prefix: str = "") -> dict[str, str]:
@@ -140,7 +140,8 @@ def _leaves(value: object, prefix: str = "") -> dict[str, str]:
     }
 
 
-def _listed(items: list[str]) -> str:
+def listed(items: list[str]) -> str:
+    """Return the first items in one line, and how many more there are."""
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return ", ".join(items[:SHOWN]) + more
 

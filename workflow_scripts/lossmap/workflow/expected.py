@@ -12,7 +12,7 @@ from pathlib import Path
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import read_provenance, trace_inputs
-from lossmap.workflow.codehash import hash_code
+from lossmap.code.reach import Reach
 from lossmap.workflow.digests import Digests
 from lossmap.workflow.stages import STAGES, Pack, maker_of, pack_of, sources, spec_of
 from lossmap.workflow.targets import all_targets
@@ -43,7 +43,7 @@ class Expected:
     ) -> None:
         self.config, self.search = config, search
         self.results, self.movie = Path(results), movie
-        self._hash = cache(lambda script, reached: hash_code(script, reached, search))
+        self._reach = cache(lambda script, reached: Reach(script, reached, search))
         for target in all_targets(config):
             self._code(*target.split("/", 1))
 
@@ -83,8 +83,12 @@ class Expected:
         return self._code(stage, name)
 
     def _code(self, stage: str, name: str) -> str:
+        return self.reach(stage, name).hash
+
+    def reach(self, stage: str, name: str) -> Reach:
+        """Return the code that can reach an artifact."""
         script = maker_of(self.config, stage, name).script
-        return self._hash(script, self.reached(stage, name))
+        return self._reach(script, self.reached(stage, name))
 
     def reached(self, stage: str, name: str) -> tuple[str, ...]:
         """Return every function that its code finds by name at run time, ``module:function``."""
