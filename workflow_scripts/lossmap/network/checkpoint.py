@@ -20,6 +20,12 @@ from lossmap.artifacts.provenance import resume_note
 from lossmap.artifacts.store import DAMAGE, content_digest, verify_content
 from lossmap.errors import LossmapError
 
+_TYPES = {"other_buffers": np.uint8}
+
+
+def _type_of(name: str) -> np.dtype:
+    return np.dtype(_TYPES.get(name, np.float32))
+
 
 def saving(folder: Path) -> AbstractContextManager[None]:
     """Turn a full or read-only disk into a LossmapError that names the folder of resume points."""
@@ -31,7 +37,7 @@ def saving(folder: Path) -> AbstractContextManager[None]:
 
 
 class Checkpoint:
-    """Growing float32 arrays and the latest state of one run; only one process holds it at a time.
+    """Growing arrays and the latest state of one run; only one process holds it at a time.
 
     Parameters
     ----------
@@ -57,7 +63,7 @@ class Checkpoint:
         with saving(self.folder):
             for name, row in rows.items():
                 with open(self._rows_path(name), "ab") as stream:
-                    stream.write(np.ascontiguousarray(row, np.float32).tobytes())
+                    stream.write(np.ascontiguousarray(row, _type_of(name)).tobytes())
                     stream.flush()
                     os.fsync(stream.fileno())
             self._replace_state(state)
@@ -72,11 +78,11 @@ class Checkpoint:
         return state
 
     def rows(self, name: str, count: int) -> np.ndarray:
-        """Return a growing array as a read-only memory map, float32 (count, width)."""
-        shape = (count, self.widths[name])
+        """Return a growing array as a read-only memory map, (count, width)."""
+        shape, kind = (count, self.widths[name]), _type_of(name)
         if 0 in shape:
-            return np.zeros(shape, np.float32)
-        return np.memmap(self._rows_path(name), np.float32, "r", shape=shape)
+            return np.zeros(shape, kind)
+        return np.memmap(self._rows_path(name), kind, "r", shape=shape)
 
     def discard(self) -> None:
         """Remove everything, and the note of what it belonged to."""
@@ -112,7 +118,7 @@ class Checkpoint:
 
     def _cut_rows(self, count: int) -> bool:
         for name, width in self.widths.items():
-            path, wanted = self._rows_path(name), 4 * count * width
+            path, wanted = self._rows_path(name), _type_of(name).itemsize * count * width
             if wanted and (not path.exists() or path.stat().st_size < wanted):
                 return False
             if path.exists():
