@@ -21,6 +21,7 @@ from lossmap.artifacts.store import DAMAGE, content_digest, verify_content
 from lossmap.errors import LossmapError
 
 _TYPES = {"other_buffers": np.uint8}
+"""Of the elements of growing arrays, where they are not float32."""
 
 
 def _type_of(name: str) -> np.dtype:
@@ -94,7 +95,8 @@ class Checkpoint:
         self._lock.release()
 
     def _rows_path(self, name: str) -> Path:
-        return self.folder / f"{name}.f32"
+        kind = _type_of(name)
+        return self.folder / f"{name}.{kind.kind}{8 * kind.itemsize}"
 
     def _replace_state(self, state: Mapping[str, np.ndarray]) -> None:
         temporary = self.folder / f".state.{os.getpid()}.h5"

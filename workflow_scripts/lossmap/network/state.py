@@ -32,7 +32,10 @@ from lossmap.network.randomness import (
 
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _PICKLED = (np.ndarray, np.random.Generator, np.random.RandomState, random.Random)
-_REMEDY = "make it a buffer, self.register_buffer('{leaf}', torch.tensor(…)), and change that"
+_REMEDY = (
+    "keep numbers in buffers (self.register_buffer), layers in an nn.ModuleList, and draw from "
+    "torch's, NumPy's or Python's global generators"
+)
 
 
 def check_repeats(
@@ -81,16 +84,15 @@ def _check_from_here(network: FlatNetwork, inputs, labels, name: str) -> None:
         remembered.append(dict(_list_attributes(network)))
     for attribute in _differing(*remembered):
         raise LossmapError(
-            f"{name}: '{attribute}' changes from pass to pass, but is no buffer: no snapshot holds "
-            f"it; {_REMEDY.format(leaf=attribute.rpartition('.')[2])}"
+            f"{name}: '{attribute}' changes from pass to pass, but is no buffer, so that no "
+            f"snapshot holds it; {_REMEDY}"
         )
     if outcomes[0] != outcomes[1]:
         suspects = _differing(attributes, remembered[0])
         hint = f" (it changes {', '.join(map(repr, suspects[:3]))})" * bool(suspects)
         raise LossmapError(
             f"{name}: the same images give another result when they pass again, with equal "
-            f"parameters, buffers and seeds{hint}; keep what it remembers in buffers "
-            "(register_buffer) and draw from torch's, NumPy's or Python's global generators"
+            f"parameters, buffers and seeds{hint}; {_REMEDY}"
         )
     network.load(here)
     _tell_of_changes_in_evaluation(network, inputs, name)
@@ -117,6 +119,13 @@ def _evaluate_once(network: FlatNetwork, inputs: torch.Tensor, name: str) -> byt
             "mode, so that no landscape repeats; draw only where self.training is true "
             "(F.dropout needs training=self.training)"
         )
+    for layer, module in network.module.named_modules():
+        if module.training and not any(module.children()):
+            raise LossmapError(
+                f"{name}: {_call(layer, module)} is in training mode in evaluation, where nothing "
+                "says by what it normalizes; leave the modes to train() and eval() of nn.Module (a "
+                "norm that always takes the batch's statistics has track_running_stats=False)"
+            )
     return _to_bytes(outputs)
 
 
@@ -130,7 +139,7 @@ def _tell_of_changes_in_evaluation(network: FlatNetwork, inputs: torch.Tensor, n
     changed = [repr(held.name) for held, kept in pairs if _to_bytes(held.view) != kept]
     if changed:
         logger.warning(
-            "%s changes %s in evaluation mode too; set back after every batch",
+            "%s changes %s in evaluation mode too; set back afterwards",
             name,
             ", ".join(changed[:5]),
         )
@@ -146,7 +155,7 @@ def _find_drawing_layer(network: FlatNetwork, inputs: torch.Tensor) -> str:
 
     def leave(module: nn.Module, *_: object) -> None:
         if _generator_states(network) != states.pop():
-            found.append(f"layer '{names.get(module, '')}' ({type(module).__name__})")
+            found.append(_call(names.get(module, ""), module))
 
     hooks = register_module_forward_pre_hook(enter), register_module_forward_hook(leave)
     try:
@@ -155,6 +164,11 @@ def _find_drawing_layer(network: FlatNetwork, inputs: torch.Tensor) -> str:
         for hook in hooks:
             hook.remove()
     return found[0] if found else "it"
+
+
+def _call(name: str, module: nn.Module) -> str:
+    kind = type(module).__name__
+    return f"layer '{name}' ({kind})" if name else kind
 
 
 def _generator_states(network: FlatNetwork) -> tuple[bytes, ...]:

@@ -40,7 +40,7 @@ class Held:
     def move_into(self, view: torch.Tensor) -> None:
         """Copy the values into a part of a flat vector, and lie there from now on."""
         view.copy_(self.tensor.detach())
-        self.view = view
+        self.view = view.data  # with a version of its own, which autograd compares
         self.attach()
 
 
