@@ -153,7 +153,7 @@ class HalfWritten(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)
-        self.most = float(self.conv.weight.abs().max())
+        self.most = float(self.conv.weight.detach().abs().max())
 
     def forward(self, x):
         self.conv.weight.data = self.conv.weight.data.clamp(-self.most, self.most)

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import warnings
 
 import numpy as np
 import torch
@@ -428,6 +429,12 @@ class OwnWeights(nn.Conv2d):
         return self._conv_forward(x, self.weight * self.weight.abs(), self.bias)
 
 
+def _weight_normed(conv: nn.Conv2d) -> nn.Conv2d:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # deprecated, and in much code all the same
+        return nn.utils.weight_norm(conv)
+
+
 def _halved(conv: nn.Conv2d) -> nn.Conv2d:
     conv.forward = lambda x: conv._conv_forward(x, conv.weight / 2, conv.bias)
     return conv
@@ -459,7 +466,7 @@ def _parametrized(conv: nn.Conv2d) -> nn.Conv2d:
 COMPUTED_WEIGHTS = {
     "pruned": _pruned,
     "spectral": nn.utils.spectral_norm,
-    "weight_norm": nn.utils.weight_norm,
+    "weight_norm": _weight_normed,
     "parametrized": _parametrized,
     "spectral parametrized": parametrizations.spectral_norm,
     "orthogonal": parametrizations.orthogonal,
