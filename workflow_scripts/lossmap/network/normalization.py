@@ -12,9 +12,9 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 FEW_CHANNELS = 8
 """Up to this many channels ours is used on the CPU: at 4 torch's kernel for channels-last images
 took three times as long, at 8 between as long and twice as long, by the size of the map."""
-
-
-_OWN_FORWARDS = {_BatchNorm.forward, _InstanceNorm.forward, nn.SyncBatchNorm.forward}
+_TORCHS_FORWARDS = {_BatchNorm.forward, _InstanceNorm.forward, nn.SyncBatchNorm.forward}
+_TRAINING = {"training": True}
+_WITHOUT_STATISTICS = {"running_mean": None, "running_var": None, "track_running_stats": False}
 
 
 def find_norms(network: nn.Module) -> dict[str, _NormBase]:
@@ -24,7 +24,7 @@ def find_norms(network: nn.Module) -> dict[str, _NormBase]:
 
 def computes_its_own_way(norm: _NormBase) -> bool:
     """Return whether a layer's forward pass is not torch's."""
-    return "forward" in vars(norm) or type(norm).forward not in _OWN_FORWARDS
+    return "forward" in vars(norm) or type(norm).forward not in _TORCHS_FORWARDS
 
 
 @contextmanager
@@ -36,20 +36,11 @@ def use_batch_statistics(norms: Iterable[_NormBase]) -> Iterator[None]:
     """
     changed: list[tuple[_NormBase, dict]] = []
     for norm in norms:
-        own = computes_its_own_way(norm)
-        found = (
-            {"training": True}
-            if own
-            else {
-                "running_mean": None,
-                "running_var": None,
-                "track_running_stats": False,
-            }
-        )
-        if not own and _has_few_channels(norm):
+        wanted = _TRAINING if computes_its_own_way(norm) else _WITHOUT_STATISTICS
+        changed.append((norm, {name: getattr(norm, name) for name in wanted}))
+        if wanted is _WITHOUT_STATISTICS and _has_few_channels(norm):
             norm.forward = partial(normalize_few_channels, norm)
-        changed.append((norm, {name: getattr(norm, name) for name in found}))
-        for name, value in found.items():
+        for name, value in wanted.items():
             setattr(norm, name, value)
     try:
         yield
@@ -57,7 +48,7 @@ def use_batch_statistics(norms: Iterable[_NormBase]) -> Iterator[None]:
         for norm, kept in changed:
             for name, value in kept.items():
                 setattr(norm, name, value)
-            if "training" not in kept:
+            if kept.keys() != _TRAINING.keys():
                 norm.__dict__.pop("forward", None)
 
 
