@@ -5,6 +5,7 @@ one copy, a snapshot is one copy, and an optimizer step is one operation, whatev
 """
 
 from contextlib import AbstractContextManager
+from functools import partial
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from lossmap.artifacts.layout import MAX_AXES, Layout
 from lossmap.errors import LossmapError
 from lossmap.network.factory import build_network
 from lossmap.network.normalization import use_batch_statistics
+from lossmap.network.trial import try_network
 
 
 class FlatNetwork:
@@ -31,7 +33,8 @@ class FlatNetwork:
 
     def __init__(self, module: nn.Module, device: str = "cpu"):
         self.module = module.to(device)
-        parameters = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        # An empty one has nothing to learn, and no place in a layout.
+        parameters = [(n, p) for n, p in module.named_parameters() if p.requires_grad and p.numel()]
         buffers = [(n, b) for n, b in module.named_buffers() if b.is_floating_point()]
         self.layout = _lay_out(parameters, _parameter_kinds(module))
         self.buffer_layout = _lay_out(buffers, {})
@@ -59,26 +62,27 @@ class FlatNetwork:
         )
 
 
-def create_network(spec: dict, device: str = "cpu") -> FlatNetwork:
+def create_network(
+    spec: dict, device: str = "cpu", dataset: Dataset | None = None, batch_size: int | None = None
+) -> FlatNetwork:
     """Return the network that `spec` describes, initialized from its seed.
 
     Parameters
     ----------
     spec : ``factory``, ``width``, ``classes``, ``channels``, ``seed``
     device : ``cpu`` or ``cuda``
+    dataset : what it is for; with it, another network made alike is tried on some of its images
+    batch_size : of the training, for the trial
 
     Raises
     ------
     LossmapError
         The factory cannot be found or does not return a usable network.
     """
-    module = build_network(
-        spec["factory"],
-        classes=spec["classes"],
-        channels=spec["channels"],
-        width=spec["width"],
-        seed=spec["seed"],
-    )
+    build = partial(build_network, **spec)
+    module = build()
+    if dataset is not None:
+        try_network(module, build().to(device), spec["factory"], dataset, batch_size)
     return FlatNetwork(module, device)
 
 
@@ -89,11 +93,17 @@ def describe_network(spec: dict, dataset: Dataset) -> dict:
 
 
 def _lay_out(tensors: list[tuple[str, torch.Tensor]], kinds: dict[str, str]) -> Layout:
+    what = "parameter" if kinds else "buffer"
     for name, tensor in tensors:
         if tensor.dim() > MAX_AXES:
-            raise LossmapError(f"parameter '{name}' has {tensor.dim()} axes, at most {MAX_AXES}")
+            raise LossmapError(
+                f"{what} '{name}' has {tensor.dim()} axes, expected at most {MAX_AXES}; hold it in "
+                "fewer and reshape it in forward"
+            )
         if tensor.dtype != torch.float32:
-            raise LossmapError(f"parameter '{name}' is {tensor.dtype}, expected torch.float32")
+            raise LossmapError(
+                f"{what} '{name}' is {tensor.dtype}, expected torch.float32; call .float() on it"
+            )
     names = [name for name, _ in tensors]
     return Layout(
         names, [kinds.get(n, "buffer") for n in names], [tuple(t.shape) for _, t in tensors]

@@ -7,6 +7,7 @@ killed in between or not.
 import time
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from itertools import count
 from logging import Logger
 from pathlib import Path
 
@@ -52,12 +53,17 @@ def evaluate_accuracy(
     network.module.eval()
     by_batch = network.batch_statistics() if statistics == "batch" else nullcontext()
     with by_batch, use_tf32(precision, device.type), autocast(precision, device.type):
-        for part in chosen.to(device).split(TEST_BATCH):
+        for part in _split(chosen.to(device)):
             inputs, labels = images.normalize(images.pixels[part]), images.labels[part]
             logits = network.module(inputs)
             loss += cross_entropy(logits, labels, reduction="none").double().sum()
             correct += (logits.argmax(1) == labels).sum()
     return float(loss) / len(chosen), int(correct) / len(chosen)
+
+
+def _split(rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return batches of images; none holds a single one, over which batch norm has no average."""
+    return rows.split(next(s for s in count(TEST_BATCH) if len(rows) % s != 1 or len(rows) == 1))
 
 
 @dataclass
@@ -85,7 +91,8 @@ class Run:
         count = spec["metrics"]["images"]
         rows = choose_balanced(dataset.train_labels, count, spec["seed"], "metrics.images")
         with explain_memory(f"training of '{spec['run']}', before it began: images and network"):
-            self.network = create_network(describe_network(spec["network"], dataset), device)
+            network = describe_network(spec["network"], dataset)
+            self.network = create_network(network, device, dataset, spec["batch_size"])
             precision = spec.get("precision", "float32")
             self.images = move_images(dataset, "train", device, padding, precision)
             plain = self.images if padding == 0 else move_images(dataset, "train", device)
