@@ -11,6 +11,11 @@ include: "rules/common.smk"
 include: "rules/estimate.smk"
 
 
+onerror:
+    for line in explain_deaths(log):
+        print(line, file=sys.stderr)
+
+
 for _, maker in all_makers():
 
     include: maker.rule_file

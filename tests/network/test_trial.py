@@ -1,4 +1,4 @@
-"""A network that does not fit ends in one line before anything is computed; a fitting one is new."""
+"""A network that does not fit ends in one line before anything is computed with it."""
 
 import sys
 from dataclasses import replace
