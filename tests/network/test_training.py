@@ -240,7 +240,7 @@ def test_divergence_in_the_last_update_is_an_error_too(tmp_path, dataset, spec, 
     [
         (
             {},
-            "lower optimizer.weight_decay (now 60), which times the learning rate is 6 and from 3.8",
+            "weight_decay (now 60), which times the learning rate is 6 and from 3.8 on",
         ),
         ({"nesterov": True}, "from 1.35714 on makes the parameters grow by itself"),
         ({"momentum": 0.0}, "from 2 on"),

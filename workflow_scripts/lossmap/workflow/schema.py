@@ -263,8 +263,8 @@ def _explain(error: ValidationError, prefix: tuple[str, ...]) -> str:
     elif kind == "kinds":
         text = f"{where} {error.message}"
     elif kind in ("pattern", "not", "anyOf"):
-        expected = error.schema["description"]
-        text = f"{where} is {value!r}, expected {expected}{_hint_at_text(value)}"
+        hint = "" if kind == "pattern" else _hint_at_text(value)
+        text = f"{where} is {value!r}, expected {error.schema['description']}{hint}"
     elif kind in bounds:
         text = f"{where} is {value!r}, expected {bounds[kind]} {allowed}"
     elif kind in _LENGTHS:
@@ -309,16 +309,16 @@ def _explain_type(where: str, value: object, allowed: str | list[str]) -> str:
 
 def _hint_at_text(value: object) -> str:
     """Return a hint where a value is text, but was hardly meant as text."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value:
         return ""
     try:
         meant = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # ValueError: no such date
         return ""
     if meant is None or isinstance(meant, int | float):
         return (
-            " as text (after --config all in braces or brackets is text: write it into a file and "
-            "give it by --configfile; in a file take it out of its quotes)"
+            " (it is text, as is all in braces or brackets after --config: write it into a file "
+            "and give it by --configfile; in a file take it out of its quotes)"
         )
     return " (YAML reads 1e-3 as text; write 1.0e-3)" if _is_number(value) else ""
 
