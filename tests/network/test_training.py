@@ -284,7 +284,7 @@ def test_parameters_grow_by_weight_decay_alone_from_the_named_product_on(spec, m
         for _ in range(2000):
             theta.grad = torch.zeros(1)
             optimizer.step()
-        assert (abs(theta.item()) > 1) is grows
+        assert (not abs(theta.item()) < 1) is grows  # it may have overflowed to NaN
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ RUN = "runs: {mine: {dataset: c10, network: 'mine:make', recipe: ding2023, epoch
 def test_each_signal_is_named_once_with_what_to_try(tmp_path, name):
     log = tmp_path / "snakemake.log"
     log.write_text("before\n" + 2 * MESSAGE.format(name) + "after\n")
-    (line,) = explain_deaths(log)
+    (line,) = explain_deaths([log])
     assert line.startswith(f"error: a job died by {name.name}: ")
     assert REMEDIES[name] in line
 
@@ -47,7 +47,7 @@ def test_each_signal_is_named_once_with_what_to_try(tmp_path, name):
 def test_a_failure_without_a_signal_has_no_line(tmp_path):
     log = tmp_path / "snakemake.log"
     log.write_text("Command 'python job.py' returned non-zero exit status 1.\n")
-    assert explain_deaths(log) == []
+    assert explain_deaths([log]) == []
 
 
 def test_a_crash_is_named_on_the_screen_and_placed_in_the_log(shared_project):

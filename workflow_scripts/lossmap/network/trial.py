@@ -221,12 +221,13 @@ def _walk(root: object) -> Iterator:
 
 
 def _harms_the_heap(node: object) -> bool:
-    if node.name() != "ConvolutionBackward0" or node._saved_input.is_cuda:
+    if node.name() != "ConvolutionBackward0" or node._saved_transposed:
         return False
     images, weight = node._saved_input, node._saved_weight
     few = images.dim() == 4 and images.shape[1] in HARMED_CHANNELS and node._saved_groups == 1
     strided = max(node._saved_stride) > 1 and tuple(weight.shape[2:]) == (1, 1)
-    return few and strided and images.is_contiguous(memory_format=torch.channels_last)
+    channels_last = images.is_contiguous(memory_format=torch.channels_last)
+    return few and strided and channels_last and not images.is_cuda
 
 
 def _find_flaw(

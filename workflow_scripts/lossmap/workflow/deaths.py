@@ -1,16 +1,17 @@
 """Jobs that ended by a signal, as Snakemake's log tells of them, and what to do about each."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 _DEATH = re.compile(r"died with <Signals\.(SIG\w+): \d+>")
 _CRASHES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
 
 
-def explain_deaths(log: str | Path) -> list[str]:
-    """Return a line for each signal by which a job died, in the order of Snakemake's log."""
-    text = Path(log).read_text(encoding="utf-8", errors="replace")
-    names = dict.fromkeys(_DEATH.findall(text))
+def explain_deaths(logs: Iterable[str | Path]) -> list[str]:
+    """Return a line for each signal by which a job died, in the order of Snakemake's logs."""
+    texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs]
+    names = dict.fromkeys(_DEATH.findall("\n".join(texts)))
     return [f"error: a job died by {name}: {_remedy(name)}" for name in names]
 
 
