@@ -12,6 +12,11 @@ include: "rules/estimate.smk"
 include: "rules/page.smk"
 
 
+onerror:
+    for line in explain_deaths(log):
+        print(line, file=sys.stderr)
+
+
 for _, maker in all_makers():
 
     include: maker.rule_file

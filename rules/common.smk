@@ -18,6 +18,7 @@ from lossmap.errors import LossmapError
 from lossmap.figures.movies import choose_movie
 from lossmap.workflow import engine
 from lossmap.workflow.configuration import load_configuration
+from lossmap.workflow.deaths import explain_deaths
 from lossmap.workflow.estimate import estimate_spec
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.freshness import is_whole, mend_times, survey
@@ -44,7 +45,7 @@ def one_line():
 
 
 with one_line():
-    config = load_configuration(ROOT / "config", config)
+    config = load_configuration(ROOT / "config", config, engine.config_files(workflow))
     declare_extensions(config)
 
 # Jobs may run elsewhere than Snakemake: a login node has no GPU, or another one.

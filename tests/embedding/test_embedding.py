@@ -134,6 +134,22 @@ def test_fixed_t_is_used_and_entropy_is_kept(branches):
     assert not np.allclose(auto.points, fixed.points)
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_diffusion_that_has_come_to_rest_is_refused(branches, metric):
+    spec = SPECS["phate"] | {"metric": metric, "t": 2000}
+    with pytest.raises(LossmapError, match=r"t is 2000, .* one potential .*; write 't: auto' or"):
+        embed(branches, spec)
+    assert np.isfinite(embed(branches, spec | {"t": 100}).points).all()
+
+
+def test_diffusion_that_rests_in_every_part_of_the_graph_is_refused():
+    rows, trajectory = jump_rows()
+    cloud = make_cloud(rows + 1e3 * (trajectory > 2)[:, None] * np.arange(300), trajectory)
+    assert embed(cloud, SPECS["phate"] | {"t": 20}).diagnostics["graph_components"] > 1
+    with pytest.raises(LossmapError, match="t is 100000, but after so many steps of diffusion"):
+        embed(cloud, SPECS["phate"] | {"t": 100_000})
+
+
 def test_several_graph_components_are_counted_and_no_error():
     rows, trajectory = jump_rows()
     rows += 1e3 * (trajectory > 2)[:, None] * np.arange(300)

@@ -255,6 +255,24 @@ def test_filters_have_the_norm_of_the_centers_filters(ignore):
         assert np.allclose(direction, brute, rtol=1e-6, atol=1e-7)
 
 
+VECTORS = Layout(["norm.weight", "scale"], ["norm", "bias"], [(5,), ()])
+
+
+@pytest.mark.parametrize(
+    ("axes", "ignore", "remedy"),
+    [(2, "bias_bn", "method: pca"), (2, "none", "method: pca"), (1, "bias_bn", "ignore: none")],
+)
+def test_vectors_alone_have_no_filters(axes, ignore, remedy):
+    line = f"two axes or more, got 2 with one at most, such as 'norm.weight', .*; write {remedy}"
+    with pytest.raises(LossmapError, match=line):
+        draw_filter_normalized(np.ones(6, np.float32), VECTORS, 0, axes, ignore)
+
+
+def test_a_jump_along_vectors_alone_is_along_themselves():
+    center = np.arange(6, dtype=np.float32)
+    assert np.array_equal(draw_filter_normalized(center, VECTORS, 0, 1, "none"), center[None])
+
+
 def test_filter_of_zeros_has_no_direction():
     center = walk()[0]
     center[:18] = 0.0

@@ -17,7 +17,7 @@ from lossmap.artifacts.trajectory import Trajectory, load_layouts
 from lossmap.errors import LossmapError
 from lossmap.network.factory import build_network
 from lossmap.network.images import draw_epoch, move_images, take_batch
-from lossmap.network.trainer import learning_rate
+from lossmap.network.trainer import divergence, learning_rate
 from lossmap.network.training import Run, evaluate_accuracy, train_run
 
 
@@ -233,6 +233,68 @@ def test_divergence_in_the_last_update_is_an_error_too(tmp_path, dataset, spec, 
     spec["optimizer"] = spec["optimizer"] | {"lr": 1e38, "weight_decay": 1e3}
     with pytest.raises(LossmapError, match="training of 'tiny' diverged"):
         train(tmp_path, dataset, spec, log)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "named"),
+    [
+        (
+            {},
+            "weight_decay (now 60), which times the learning rate is 6 and from 3.8 on",
+        ),
+        ({"nesterov": True}, "from 1.35714 on makes the parameters grow by itself"),
+        ({"momentum": 0.0}, "from 2 on"),
+    ],
+)
+def test_divergence_by_weight_decay_names_it(tmp_path, dataset, spec, log, optimizer, named):
+    spec |= {"epochs": 60, "batch_size": 5}
+    spec["optimizer"] |= {"weight_decay": 60.0} | optimizer
+    with pytest.raises(LossmapError, match="training of 'tiny' diverged") as caught:
+        train(tmp_path, dataset, spec, log)
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule", "named"),
+    [
+        ({"weight_decay": 18.9}, {"name": "constant"}, False),  # half of the bound is 1.9
+        ({"weight_decay": 19.1}, {"name": "constant"}, True),
+        ({"weight_decay": 1.0}, {"name": "steps", "milestones": [2], "factor": 20.0}, False),
+        ({"weight_decay": 1.0}, {"name": "steps", "milestones": [1], "factor": 20.0}, True),
+        ({"name": "adam", "weight_decay": 1e9}, {"name": "constant"}, False),
+        ({"weight_decay": 0.0}, {"name": "constant"}, False),
+    ],
+)
+def test_weight_decay_is_named_where_it_can_have_done_it(spec, optimizer, schedule, named):
+    spec["optimizer"] |= optimizer
+    line = str(divergence(spec | {"schedule": schedule}, np.nan, 2, 4))
+    assert ("lower optimizer.weight_decay" in line) is named
+    assert "lower optimizer.lr (now 0.1)" in line
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+def test_parameters_grow_by_weight_decay_alone_from_the_named_product_on(spec, momentum, nesterov):
+    spec["optimizer"] |= {"momentum": momentum, "nesterov": nesterov}
+    spec["optimizer"]["weight_decay"] = 1e9
+    bound = float(str(divergence(spec, np.inf, 1, 1)).partition(" and from ")[2].split()[0])
+    for share, grows in ((0.99, False), (1.01, True)):
+        theta = nn.Parameter(torch.ones(1))
+        options = {"lr": 0.1, "momentum": momentum, "nesterov": nesterov}
+        optimizer = torch.optim.SGD([theta], weight_decay=share * bound / 0.1, **options)
+        for _ in range(2000):
+            theta.grad = torch.zeros(1)
+            optimizer.step()
+        assert (not abs(theta.item()) < 1) is grows  # it may have overflowed to NaN
+
+
+@pytest.mark.parametrize(
+    ("extra", "remedy"),
+    [({}, "initialize the network otherwise"), ({"step_sizes": [1.0]}, "smaller step_sizes")],
+)
+def test_a_start_without_a_finite_loss_does_not_blame_the_rate(spec, extra, remedy):
+    line = str(divergence(spec | extra, np.inf, 0, 0))
+    assert line.endswith(remedy)
+    assert "optimizer.lr" not in line
 
 
 def test_more_measured_images_than_there_are_names_the_number(dataset, spec):

@@ -186,6 +186,35 @@ CONFIGURATIONS = {
         for registry in ("clouds", "minima", "techniques", "animations", "runs")
         for name in (None, True, 7)
     },
+    **{
+        f"{key} as the text {value!r}": (
+            nested(key, value),
+            f"{key} is {value!r}",
+            "write it into a file and give it by --configfile",
+        )
+        for key, value in {
+            "grid.resolution": "5",
+            "style.lines": "true",
+            "datasets.c10.train": "null",
+            "datasets.c10.classes": "10",
+            "techniques.phate-cosine.t": "500",
+            "jumps.lr": "0.1",
+        }.items()
+    },
+    "step sizes as text": (
+        nested("jumps.step_sizes", ["0.1"]),
+        "jumps.step_sizes.0 is '0.1'",
+        "in a file take it out of its quotes",
+    ),
+    "a rate that YAML reads as text": (nested("jumps.lr", "1e-3"), "'1e-3'", "write 1.0e-3"),
+    "a key of the grid at top level": ({"resolution": 5}, "resolution", "'grid.resolution'?"),
+    "a key of the style at top level": ({"dpi": 5}, "dpi", "did you mean 'style.dpi'?"),
+    "a key in capitals": ({"GRID": {}}, "GRID is an unknown key", "did you mean 'grid'?"),
+    "a deep key mistyped": (
+        nested("resources.gpu_gflop", {}),
+        "resources.gpu_gflop",
+        "did you mean 'gpu_gflops'?",
+    ),
     "run of a minimum": (minimum(run="c10-wresnet-god"), "minima.mine.run", "c10-wresnet-good'?"),
     "minimum without a run": (minimum(epochs=3), "minima.mine", "'run' is missing; add it"),
     "key of a minimum": (
@@ -858,6 +887,18 @@ REFUSED = {
         dataset(source="hdf5", file="none.h5"),
         "datasets.mine.file: no such file 'none.h5'",
         "correct the path",
+    ),
+    "a key twice in one's own file": (
+        [],
+        "grid: {resolution: 5}\nstyle:\n  dpi: 50\n  dpi: 60\n",
+        "refused.yaml: not valid YAML: key 'dpi' is given twice",
+        "line 4, column 3",
+    ),
+    "a registry twice in one's own file": (
+        [],
+        "runs: {}\nruns: {}\n",
+        "refused.yaml: not valid YAML: key 'runs' is given twice",
+        "line 2, column 1",
     ),
     "a file of configuration that is a list": ([], "- 1", "Config file", "keys at top level"),
     "an unknown target": (["ding2023_fig33"], {}, "ding2023_fig33", "No rule to produce"),

@@ -1,5 +1,6 @@
 """What a job says: one line per event, in the rule's log and on the terminal."""
 
+import faulthandler
 import gc
 import logging
 import re
@@ -22,9 +23,12 @@ logger = logging.getLogger("lossmap")
 def start(path: str | Path) -> logging.Logger:
     """Send the job's lines to its log file and the terminal; report expected errors in one line."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    for handler in (logging.FileHandler(path, mode="w"), logging.StreamHandler(sys.stderr)):
+    file = logging.FileHandler(path, mode="w")
+    for handler in (file, logging.StreamHandler(sys.stderr)):
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)
+    # A crash of a library ends the process at once: then Python's own lines say where, in the log.
+    faulthandler.enable(file.stream)
     logger.setLevel(logging.INFO)
     logger.propagate = False
     return logger

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from lossmap.code.running import check_what_ran
 from lossmap.errors import LossmapError, kind_and_reason
@@ -56,7 +57,7 @@ def build_network(
         torch.default_generator.manual_seed(seed)
         try:
             network = make_network(classes=classes, channels=channels, width=width)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             arguments = f"classes={classes}, channels={channels}, width={width}"
             raise LossmapError(
                 f"network factory {factory!r}: expected a network for ({arguments}), "
@@ -83,7 +84,7 @@ def import_factory(factory: str) -> Callable[..., nn.Module]:
         )
     try:
         module = importlib.import_module(match["module"])
-    except Exception as error:  # a user's module may fail in any way
+    except (Exception, SystemExit) as error:  # a user's module may fail in any way
         raise LossmapError(
             f"network factory {factory!r}: expected an importable module '{match['module']}', "
             f"got {kind_and_reason(error)}; correct the name or put "
@@ -101,10 +102,32 @@ def import_factory(factory: str) -> Callable[..., nn.Module]:
 
 def _check_network(network: object, factory: str) -> None:
     if not isinstance(network, nn.Module):
+        named = getattr(network, "__name__", None)
+        found = f"the class {named} itself" if isinstance(network, type) else type(network).__name__
         raise LossmapError(
             f"network factory {factory!r}: expected a torch.nn.Module, "
-            f"got {type(network).__name__}; return the network from the function"
+            f"got {found}; return the network from the function"
         )
+    for module in network.modules():
+        if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
+            raise LossmapError(
+                f"network factory {factory!r}: expected plain modules, got a scripted or compiled "
+                f"{type(module).__name__}, whose tensors cannot be replaced; return the module "
+                "that it was made from"
+            )
+    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+        if is_lazy(tensor) or tensor.is_meta:
+            raise LossmapError(
+                f"network factory {factory!r}: expected parameters with shapes and values, got "
+                f"{'meta' if tensor.is_meta else 'lazy'} '{name}'; name the number of inputs, e.g. "
+                "nn.Linear for nn.LazyLinear, and make it on the CPU"
+            )
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad and parameter.dtype != torch.float32:
+            raise LossmapError(
+                f"network factory {factory!r}: expected float32 parameters, got '{name}' of "
+                f"{parameter.dtype}; call .float() on the network"
+            )
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise LossmapError(
             f"network factory {factory!r}: expected trainable parameters, got none; "

@@ -6,6 +6,7 @@ one copy, a snapshot is one copy, and an optimizer step is one operation, whatev
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from lossmap.errors import LossmapError
 from lossmap.network.factory import build_network
 from lossmap.network.normalization import find_norms, use_batch_statistics
 from lossmap.network.tensors import Held, check_apart, find_buffers, find_parameters
+from lossmap.network.trial import try_network
 
 
 class FlatNetwork:
@@ -111,26 +113,27 @@ class FlatNetwork:
         return use_batch_statistics(find_norms(self.module).values())
 
 
-def create_network(spec: dict, device: str = "cpu") -> FlatNetwork:
+def create_network(
+    spec: dict, device: str = "cpu", dataset: Dataset | None = None, batch_size: int | None = None
+) -> FlatNetwork:
     """Return the network that `spec` describes, initialized from its seed.
 
     Parameters
     ----------
     spec : ``factory``, ``width``, ``classes``, ``channels``, ``seed``
     device : ``cpu`` or ``cuda``
+    dataset : what it is for; with it, another network made alike is tried on some of its images
+    batch_size : of the training, for the trial
 
     Raises
     ------
     LossmapError
         The factory cannot be found or does not return a usable network.
     """
-    module = build_network(
-        spec["factory"],
-        classes=spec["classes"],
-        channels=spec["channels"],
-        width=spec["width"],
-        seed=spec["seed"],
-    )
+    build = partial(build_network, **spec)
+    module = build()
+    if dataset is not None:
+        try_network(module, build().to(device), spec["factory"], dataset, batch_size)
     return FlatNetwork(module, device)
 
 
@@ -145,7 +148,8 @@ def _lay_out(what: str, tensors: list[Held], kinds: dict[str, str]) -> Layout:
     for held in tensors:
         if held.tensor.dtype != torch.float32:
             raise LossmapError(
-                f"{what} '{held.name}' is {held.tensor.dtype}, expected torch.float32"
+                f"{what} '{held.name}' is {held.tensor.dtype}, expected torch.float32; call "
+                ".float() on it"
             )
     names = [held.name for held in tensors]
     shapes = [tuple(held.tensor.shape) for held in tensors]
@@ -170,7 +174,8 @@ def _check_axes(what: str, tensors: list[Held]) -> None:
     for held in tensors:
         if held.tensor.dim() > MAX_AXES:
             raise LossmapError(
-                f"{what} '{held.name}' has {held.tensor.dim()} axes, at most {MAX_AXES}"
+                f"{what} '{held.name}' has {held.tensor.dim()} axes, expected at most {MAX_AXES}; "
+                "hold it in fewer and reshape it in forward"
             )
 
 

@@ -82,7 +82,7 @@ class LossSurface:
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
         with explain_memory("evaluation, before it began: images and network"):
-            self.network = create_network(network, device)
+            self.network = create_network(network, device, dataset)
             self.network.module.eval()
             images = move_images(dataset, "train", device, precision=precision)
             chosen = torch.from_numpy(rows).to(device).split(batch)

@@ -100,9 +100,12 @@ class HeldBuffer(Held):
 
 
 def find_parameters(module: nn.Module) -> list[Held]:
-    """Return the trainable parameters, in ``named_parameters()`` order."""
+    """Return the trainable parameters, in ``named_parameters()`` order.
+
+    An empty one has nothing to learn, and no place in a layout.
+    """
     held = _find(HeldParameter, [(n, m, m._parameters) for n, m in module.named_modules()])
-    return [parameter for parameter in held if parameter.tensor.requires_grad]
+    return [each for each in held if each.tensor.requires_grad and each.tensor.numel()]
 
 
 def find_buffers(module: nn.Module) -> list[Held]:

@@ -4,6 +4,7 @@ The update takes its batch from the epoch's plan by a counter on the device, so 
 captured once and replayed; nothing waits for the device before the end of the epoch.
 """
 
+import math
 from functools import partial
 
 import numpy as np
@@ -125,7 +126,31 @@ def _check_finite(losses: np.ndarray, epoch: int, updates: int, spec: dict) -> N
 
 def divergence(spec: dict, loss: float, epoch: int, step: int) -> LossmapError:
     """Return the error of a run whose loss is not finite."""
-    return LossmapError(
-        f"training of '{spec['run']}' diverged: loss is {loss} in epoch {epoch}, step {step}; "
-        f"lower optimizer.lr (now {spec['optimizer']['lr']})"
-    )
+    optimizer, decay = spec["optimizer"], spec["optimizer"]["weight_decay"]
+    rates = [learning_rate(spec["schedule"], optimizer["lr"], e) for e in range(max(epoch, 1))]
+    product, bound = max(rates) * decay, _decay_bound(optimizer)
+    if step == 0:
+        jumped = "step_sizes" in spec
+        remedy = "take smaller step_sizes" if jumped else "initialize the network otherwise"
+    elif product >= bound / 2:
+        remedy = (
+            f"lower optimizer.weight_decay (now {decay:g}), which times the learning rate is "
+            f"{product:g} and from {bound:g} on makes the parameters grow by itself, or "
+            f"lower optimizer.lr (now {optimizer['lr']})"
+        )
+    else:
+        remedy = f"lower optimizer.lr (now {optimizer['lr']})"
+    where = f"diverged: loss is {loss} in epoch {epoch}, step {step}"
+    return LossmapError(f"training of '{spec['run']}' {where}; {remedy}")
+
+
+def _decay_bound(optimizer: dict) -> float:
+    """Return the product of learning rate and weight decay from which θ grows without a gradient.
+
+    With θ' = θ - lr (wd θ + …) and momentum m an eigenvalue of the update is -1 at 2 (1 + m), with
+    Nesterov's at 2 (1 + m) / (1 + 2m). Adam divides by the gradient's own size: no product does.
+    """
+    if optimizer["name"] == "adam":
+        return math.inf
+    momentum = optimizer["momentum"]
+    return 2 * (1 + momentum) / (1 + 2 * momentum if optimizer["nesterov"] else 1)

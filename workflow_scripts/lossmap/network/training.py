@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from itertools import count
 from logging import Logger
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def evaluate_accuracy(
     before = network.keep()
     buffers = {name: before[name] for name in before if name != "thetas"}
     with by_batch, use_tf32(precision, device.type), autocast(precision, device.type):
-        for part in chosen.to(device).split(TEST_BATCH):
+        for part in _split(chosen.to(device)):
             inputs, labels = images.normalize(images.pixels[part]), images.labels[part]
             logits = network.module(inputs)
             loss += cross_entropy(logits, labels, reduction="none").double().sum()
@@ -66,6 +67,11 @@ def evaluate_accuracy(
             network.load(buffers)
     network.load(before)
     return float(loss) / len(chosen), int(correct) / len(chosen)
+
+
+def _split(rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return batches of images; none holds a single one, over which batch norm has no average."""
+    return rows.split(next(s for s in count(TEST_BATCH) if len(rows) % s != 1 or len(rows) == 1))
 
 
 @dataclass
@@ -93,7 +99,8 @@ class Run:
         count = spec["metrics"]["images"]
         rows = choose_balanced(dataset.train_labels, count, spec["seed"], "metrics.images")
         with explain_memory(f"training of '{spec['run']}', before it began: images and network"):
-            self.network = create_network(describe_network(spec["network"], dataset), device)
+            network = describe_network(spec["network"], dataset)
+            self.network = create_network(network, device, dataset, spec["batch_size"])
             precision = spec.get("precision", "float32")
             self.images = move_images(dataset, "train", device, padding, precision)
             plain = self.images if padding == 0 else move_images(dataset, "train", device)

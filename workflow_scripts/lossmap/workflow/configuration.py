@@ -34,13 +34,14 @@ MIN_SNAPSHOTS = 3
 """Fewer do not span a plane."""
 
 
-def load_configuration(folder: Path, given: Mapping) -> dict:
+def load_configuration(folder: Path, given: Mapping, files: Iterable[str] = ()) -> dict:
     """Return the checked configuration: defaults < registry < scale < what the user gave.
 
     Parameters
     ----------
     folder : where ``defaults.yaml``, the registries and ``scales/`` lie
     given : Snakemake's ``config``: the user's ``--configfile`` and ``--config``
+    files : the files that are part of it, in which Snakemake overlooks a key that is given twice
 
     Raises
     ------
@@ -48,6 +49,8 @@ def load_configuration(folder: Path, given: Mapping) -> dict:
         A file is missing or not valid YAML, a key is unknown, a value is not allowed, or a name
         refers to nothing. The message names the key, the value and what is allowed.
     """
+    for file in files:
+        _read_yaml(Path(file))
     merged: dict = {}
     for name in REGISTRIES:
         _merge(merged, _read_yaml(folder / name))

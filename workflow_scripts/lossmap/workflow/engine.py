@@ -26,6 +26,11 @@ def submits_jobs(workflow: object) -> bool:
     return workflow.is_main_process and given.nodes is not None and given.cores is None
 
 
+def config_files(workflow: object) -> list[str]:
+    """Return the files given by --configfile and by `configfile:` in any Snakefile."""
+    return [str(path) for path in workflow.configfiles]
+
+
 def limit_resource(workflow: object, name: str, count: int) -> None:
     """Let no more than `count` of a resource be in use, unless the user has set another limit.
 

@@ -162,8 +162,9 @@ def check_name(
 
 def suggest(value: object, known: Iterable[str]) -> str:
     """Return ``(did you mean …?)`` where a known word is close."""
-    close = difflib.get_close_matches(str(value), list(known), 1)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+    words = {str(word).casefold(): word for word in known}
+    close = difflib.get_close_matches(str(value).casefold(), list(words), 1)
+    return f" (did you mean '{words[close[0]]}'?)" if close else ""
 
 
 def _report_reference(
@@ -264,13 +265,15 @@ def _explain(error: ValidationError, prefix: tuple[str, ...]) -> str:
         missing = next(key for key in allowed if key not in value)
         text = f"{where}: key '{missing}' is missing; add it"
     elif kind == "enum":
-        text = f"{where} is {value!r}, allowed: {', '.join(str(each) for each in allowed)}"
+        words = ", ".join(str(each) for each in allowed)
+        text = f"{where} is {value!r}, allowed: {words}{_hint_at_text(value)}"
     elif kind == "type":
         text = _explain_type(where, value, allowed)
     elif kind == "kinds":
         text = f"{where} {error.message}"
     elif kind in ("pattern", "not", "anyOf"):
-        text = f"{where} is {value!r}, expected {error.schema['description']}"
+        hint = "" if kind == "pattern" else _hint_at_text(value)
+        text = f"{where} is {value!r}, expected {error.schema['description']}{hint}"
     elif kind in bounds:
         text = f"{where} is {value!r}, expected {bounds[kind]} {allowed}"
     elif kind in _LENGTHS:
@@ -293,21 +296,40 @@ _LENGTHS = {
 def explain_unknown(where: str, value: Mapping, known: list[str]) -> str:
     """Return the message for a key that is not among those known."""
     unknown = next(key for key in value if key not in known)
-    prefix = "" if where == "top level" else f"{where}."
-    return f"{prefix}{unknown} {_explain_strange(unknown, known, {})}"
+    if where != "top level":
+        return f"{where}.{unknown} {_explain_strange(unknown, known, {})}"
+    parts = load_schema()["properties"]
+    below = [part for part in parts if unknown in parts[part].get("properties", ())]
+    if below:
+        return f"{unknown} is an unknown key (did you mean '{below[0]}.{unknown}'?)"
+    return f"{unknown} {_explain_strange(unknown, known, {})}"
 
 
 def _explain_type(where: str, value: object, allowed: str | list[str]) -> str:
     kinds = " or ".join([allowed] if isinstance(allowed, str) else allowed)
     kinds = kinds.replace("object", "keys and values").replace("array", "a list")
-    hint = ""
-    if isinstance(value, str) and _is_number(value):
-        hint = " (YAML reads 1e-3 as text; write 1.0e-3)"
-    elif where.endswith(": the name"):
+    hint = _hint_at_text(value)
+    if where.endswith(": the name"):
         hint = " (YAML reads null, ~, yes, no and digits as no text; put it in quotes)"
     elif value is None:
         hint = " (YAML reads null where nothing is given; give it or remove the key)"
     return f"{where} is {value!r}, expected {kinds}{hint}"
+
+
+def _hint_at_text(value: object) -> str:
+    """Return a hint where a value is text, but was hardly meant as text."""
+    if not isinstance(value, str) or not value:
+        return ""
+    try:
+        meant = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError):  # ValueError: no such date
+        return ""
+    if meant is None or isinstance(meant, int | float):
+        return (
+            " (it is text, as is all in braces or brackets after --config: write it into a file "
+            "and give it by --configfile; in a file take it out of its quotes)"
+        )
+    return " (YAML reads 1e-3 as text; write 1.0e-3)" if _is_number(value) else ""
 
 
 def _is_number(text: str) -> bool:

@@ -23,6 +23,8 @@ SETTINGS = {
 }
 TIMES = 100
 """Diffusion times at which PHATE's entropy is computed, PHATE's own default."""
+REST = 0.01
+"""Potentials, logarithms of probabilities, that differ by less everywhere are one potential."""
 
 
 def embed_rows(cloud: Cloud, rows: np.ndarray, spec: dict) -> Points:
@@ -35,8 +37,9 @@ def embed_rows(cloud: Cloud, rows: np.ndarray, spec: dict) -> Points:
     Raises
     ------
     LossmapError
-        `knn` is too large for the cloud or not above the number of points that coincide, or PHATE
-        or its graph library warns of anything else.
+        `t` is so large that diffusion has come to rest, `knn` is too large for the cloud or not
+        above the number of points that coincide, or PHATE or its graph library warns of anything
+        else.
     """
     check_below(spec, "knn", len(rows) - 1, rows)
     distances = select_distances(cloud, rows, spec)
@@ -59,6 +62,8 @@ def embed_rows(cloud: Cloud, rows: np.ndarray, spec: dict) -> Points:
         entropy = vne.compute_von_neumann_entropy(operator.diff_op, t_max=TIMES)
         if spec["t"] == "auto":  # what PHATE would do, which computes the entropy but keeps it not
             operator.set_params(t=int(vne.find_knee_point(y=entropy, x=np.arange(TIMES))))
+        else:
+            _check_rest(operator, spec["t"])
         points = operator.transform()
     return points, {
         "t": np.int64(operator.t),
@@ -66,6 +71,19 @@ def embed_rows(cloud: Cloud, rows: np.ndarray, spec: dict) -> Points:
         "potential": operator.diff_potential,
         "graph_components": np.int64(operator.graph.n_connected_components),
     }
+
+
+def _check_rest(operator: phate.PHATE, t: int) -> None:
+    """Refuse so many steps that points of one part of the graph cannot be told apart any more."""
+    potential, parts = operator.diff_potential, operator.graph.component_labels
+    ranges = [np.ptp(potential[parts == part], axis=0).max() for part in np.unique(parts)]
+    if max(ranges) < REST:
+        raise LossmapError(
+            f"method 'phate': t is {t}, but after so many steps of diffusion all points that hang "
+            f"together have one potential (they differ by {max(ranges):.0e} at most, expected "
+            f"{REST} or more), so that nothing of their arrangement is left to draw; write "
+            "'t: auto' or a smaller number"
+        )
 
 
 def _check_spread(distances: np.ndarray, spec: dict) -> None:

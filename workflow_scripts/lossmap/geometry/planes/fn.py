@@ -3,6 +3,7 @@
 import numpy as np
 
 from lossmap.artifacts.layout import Layout
+from lossmap.errors import LossmapError
 
 SETTINGS = {
     "with": "plane",
@@ -39,7 +40,19 @@ def draw_filter_normalized(
     Returns
     -------
     float32 (axes, params)
+
+    Raises
+    ------
+    LossmapError
+        No parameter has a filter, so that no direction, or no plane, comes of it.
     """
+    if all(len(shape) <= 1 for shape in layout.shapes) and (axes > 1 or ignore == "bias_bn"):
+        remedy = "write method: pca" if axes > 1 else "write ignore: none"
+        raise LossmapError(
+            "filter normalization: expected a parameter with two axes or more, got "
+            f"{len(layout.shapes)} with one at most, such as '{layout.names[0]}', which have no "
+            f"filters; {remedy}, or train the weights of a layer too"
+        )
     generator = np.random.default_rng(seed)
     directions = generator.standard_normal((axes, center.size), dtype=np.float32)
     for _, _, shape, part in layout.parts():
