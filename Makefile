@@ -8,6 +8,7 @@ SHELL := /bin/bash
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1)
 SCALE ?= demo
 DATA_DIR ?=
+CONFIGFILE ?=
 BECAUSE ?=
 LOCK := envs/requirements.lock
 
@@ -27,8 +28,10 @@ CONFIG = scale=$(SCALE)
 ifneq ($(strip $(DATA_DIR)),)
 CONFIG += "data_dir=$(DATA_DIR)"
 endif
+# Settings of your own: make run SCALE=demo CONFIGFILE=mine.yaml
+FILES = $(if $(strip $(CONFIGFILE)),--configfile $(CONFIGFILE))
 # --config takes all that follows, so that the target comes first: snakemake TARGET $(OPTIONS)
-OPTIONS = --cores $(CORES) --config $(CONFIG)
+OPTIONS = --cores $(CORES) $(FILES) --config $(CONFIG)
 
 PYTHON_SOURCES := workflow_scripts tests envs/lock.py
 SNAKE_SOURCES := Snakefile rules
@@ -45,7 +48,7 @@ export REQUIRE_PYTHON
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo "Variables: CORES=$(CORES) SCALE=$(SCALE) DATA_DIR=$(DATA_DIR) VENV=$(VENV)"
+	@echo "Variables: CORES=$(CORES) SCALE=$(SCALE) DATA_DIR=$(DATA_DIR) CONFIGFILE=$(CONFIGFILE) VENV=$(VENV)"
 
 ## --- environment
 
@@ -98,7 +101,7 @@ report: run ## one HTML file to read and to send, after making what is missing: 
 
 # `python -m lossmap.upkeep COMMAND --help` lists more: other folders, settings from files.
 UPKEEP = python -m lossmap.upkeep
-UPKEEP_OPTIONS = --scale $(SCALE) --config $(CONFIG)
+UPKEEP_OPTIONS = --scale $(SCALE) $(FILES) --config $(CONFIG)
 
 .PHONY: audit
 audit: env ## what is stale, missing, orphaned or damaged in results/SCALE, from the artifacts alone
@@ -117,10 +120,9 @@ estimate: env ## time, memory and disk that SCALE will need, e.g. make estimate 
 	@snakemake estimate $(OPTIONS) --quiet all
 
 .PHONY: dag
-dag: env ## picture of the rules of SCALE: results/SCALE/dag.svg and .png
-	@graph=$$(snakemake all --rulegraph dot $(OPTIONS)); \
-	mkdir -p results/$(SCALE); \
-	echo "$$graph" > results/$(SCALE)/dag.dot
+dag: env ## picture of the stages of SCALE: results/SCALE/dag.svg and .png
+	@mkdir -p results/$(SCALE)
+	@$(UPKEEP) dag $(UPKEEP_OPTIONS) > results/$(SCALE)/dag.dot
 	@if command -v dot > /dev/null; then \
 	  for format in svg png; do \
 	    dot -T$$format results/$(SCALE)/dag.dot -o results/$(SCALE)/dag.$$format; \

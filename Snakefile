@@ -1,26 +1,19 @@
 # Every figure and table of two papers on loss landscapes, from raw images. See README.md.
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.14")
 
 
 report: "rules/captions/workflow.rst"
 
 
 include: "rules/common.smk"
-include: "rules/dataset.smk"
-include: "rules/trajectory.smk"
-include: "rules/basis.smk"
-include: "rules/grid.smk"
-include: "rules/projection.smk"
-include: "rules/jumps.smk"
-include: "rules/distance.smk"
-include: "rules/embedding.smk"
-include: "rules/figure.smk"
-include: "rules/animation.smk"
-include: "rules/table.smk"
-include: "rules/claims.smk"
 include: "rules/estimate.smk"
+
+
+for _, maker in all_makers():
+
+    include: maker.rule_file
 
 
 # `all` is first and the default. Every figure and table is a target of its own, and so is every paper:
@@ -34,3 +27,5 @@ for target, members in whole_targets(config).items():
         input:
             paths(members),
         localrule: True
+        message:
+            f"{target}: complete"

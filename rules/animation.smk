@@ -2,23 +2,23 @@ rule animation:
     input:
         upstream("animation"),
     output:
-        data=f"{RESULTS}/animation/{{name}}.h5",
-        movie=in_report(f"{RESULTS}/animation/{{name}}.{MOVIE}", "animations"),
+        data="<results>/animation/{name}.h5",
+        movie=in_report(f"<results>/animation/{{name}}.{MOVIE}", "animations"),
     log:
-        f"{RESULTS}/log/animation/{{name}}.log",
+        "<results>/log/animation/{name}.log",
     benchmark:
-        f"{RESULTS}/benchmark/animation/{{name}}.tsv"
+        "<results>/benchmark/animation/{name}.tsv"
     wildcard_constraints:
-        name=names("animations"),
+        name=names("animation"),
     localrule: True
     conda:
         "../envs/lossmap.yaml"
-    threads: 1
+    threads: threads_of("animation")
     resources:
-        mem_mb=memory("animation"),
-        runtime=30,
+        **needs("animation"),
     params:
-        spec=spec("animation"),
-        code=code("animation"),
+        **recipe("animation"),
+    message:
+        "animation {wildcards.name}"
     script:
         "../workflow_scripts/animation.py"

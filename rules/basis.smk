@@ -1,23 +1,22 @@
 rule basis:
     input:
-        trajectory=one_upstream("basis", "trajectory"),
+        trajectory=upstream("basis", "trajectory"),
     output:
-        f"{RESULTS}/basis/{{name}}.h5",
+        "<results>/basis/{name}.h5",
     log:
-        f"{RESULTS}/log/basis/{{name}}.log",
+        "<results>/log/basis/{name}.log",
     benchmark:
-        f"{RESULTS}/benchmark/basis/{{name}}.tsv"
+        "<results>/benchmark/basis/{name}.tsv"
     wildcard_constraints:
-        name=names("bases"),
+        name=names("basis"),
     conda:
         "../envs/lossmap.yaml"
     threads: threads_of("basis")
     resources:
-        **placement(),
-        mem_mb=memory("basis"),
-        runtime=runtime("basis"),
+        **needs("basis"),
     params:
-        spec=spec("basis"),
-        code=code("basis"),
+        **recipe("basis"),
+    message:
+        "basis {wildcards.name}"
     script:
         "../workflow_scripts/basis.py"

@@ -1,23 +1,34 @@
 # Helpers that the rules share; no rule. The thinking is in workflow_scripts/lossmap/workflow.
+#
+# A helper is called with the name of a rule, and where one job makes several artifacts with the suffixes
+# that are appended to the wildcard {name} for the name of each.
 import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(workflow.basedir)
+ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.devices import list_visible_gpus
 from lossmap.errors import LossmapError
 from lossmap.figures.movies import choose_movie
-from lossmap.workflow import specs
+from lossmap.workflow import engine
 from lossmap.workflow.codehash import hash_code, search_folders
 from lossmap.workflow.configuration import load_configuration
-from lossmap.workflow.costs import measure_cost, time_limit
 from lossmap.workflow.estimate import estimate_spec
+from lossmap.workflow.expected import Expected
 from lossmap.workflow.freshness import mend_times, survey
-from lossmap.workflow.recipes import Recipes
+from lossmap.workflow.stages import (
+    Pack,
+    all_makers,
+    cost_of,
+    declare_extensions,
+    packs,
+    stage_of,
+    time_limit,
+)
 from lossmap.workflow.targets import all_targets, whole_targets
 
 
@@ -32,12 +43,10 @@ def one_line():
 
 with one_line():
     config = load_configuration(ROOT / "config", config)
-
-# The executor is not known yet: one that submits jobs has --jobs, a local one or a dry run has cores.
-GIVEN = workflow.resource_settings
-SUBMITS = workflow.is_main_process and GIVEN.nodes is not None and GIVEN.cores is None
+    declare_extensions(config)
 
 # Where Snakemake runs says nothing of where its jobs will: a login node has no GPU, or another one.
+SUBMITS = engine.submits_jobs(workflow)
 if SUBMITS and config["device"] == "auto":
     sys.exit(
         "error: configuration: device is 'auto', which asks for a GPU where one is visible to "
@@ -50,42 +59,39 @@ USE_GPU = config["device"] == "cuda" or (config["device"] == "auto" and bool(GPU
 SEARCH = search_folders()
 MOVIE = choose_movie()
 
+
+pathvars:
+    results=RESULTS,
+
+
 with one_line():
-    RECIPES = Recipes(config, ROOT / "workflow_scripts", SEARCH, RESULTS, MOVIE)
+    EXPECTED = Expected(config, SEARCH, RESULTS, MOVIE)
 
 # Jinja in a caption sees the configuration but no files: captions/caption.rst looks its text up here.
 CAPTIONS = {path.stem: str(path) for path in sorted((ROOT / "rules/captions").glob("*_*.rst"))}
 config["captions"] = CAPTIONS
 
 # Snakemake counts `gpu` but knows no devices: without a limit it would start every GPU job at once.
-if GPUS and not SUBMITS and not workflow.remote_exec:
-    workflow.global_resources.setdefault("gpu", len(GPUS) * config["jobs_per_gpu"])
-
-
-def artifact(stage, name):
-    """Return the path of an artifact."""
-    return f"{RESULTS}/{stage}/{name}.h5"
-
-
-def renderings(stage, name):
-    """Return what lies beside an artifact for people to look at."""
-    return [str(path) for path in RECIPES.renderings(stage, name)]
+if GPUS and not SUBMITS:
+    engine.limit_resource(workflow, "gpu", len(GPUS) * config["jobs_per_gpu"])
 
 
 def paths(targets):
     """Return the files of artifacts given as stage/name."""
     pairs = [target.split("/", 1) for target in targets]
-    return [path for pair in pairs for path in (artifact(*pair), *renderings(*pair))]
+    return [
+        str(path) for pair in pairs for path in (EXPECTED.path(*pair), *EXPECTED.renderings(*pair))
+    ]
 
 
 def look_over():
-    """Return the artifacts that are stale by their own marks; mend times, name what is no artifact."""
-    if not workflow.is_main_process:
+    """Return the artifacts that are stale by their own headers; mend times, name what is none."""
+    if not engine.is_main_process(workflow):
         return set()
-    found = survey(RECIPES, all_targets(config))
-    mend_times(RECIPES, found.fresh)
+    found = survey(EXPECTED, all_targets(config))
+    mend_times(EXPECTED, found.fresh)
     for target in found.foreign:
-        said = f"{artifact(*target.split('/', 1))}: damaged, or no artifact of lossmap"
+        said = f"{EXPECTED.path(*target.split('/', 1))}: damaged, or no artifact of lossmap"
         print(f"{said}; delete it and run again", file=sys.stderr)
     return set(found.stale)
 
@@ -93,80 +99,85 @@ def look_over():
 STALE = look_over()
 
 
-def sources_of(stage, names):
-    """Return what the artifacts of one job are made from, as stage/name.
-
-    Snakemake asks for it while it collects the jobs of a target. Whatever its own notes say, it is
-    told here to make again what is stale: a fresh clone has no notes, and after --touch they lie.
-    """
-    workflow.dag.forcefiles.update(
-        artifact(stage, name) for name in names if f"{stage}/{name}" in STALE
-    )
-    return specs.sources(config, stage, names[0])
-
-
-def upstream(stage, names=None):
-    """Return an input function: the paths of what a job's artifacts are made from."""
-    return lambda wildcards: [
-        artifact(*source.split("/", 1)) for source in sources_of(stage, names or [wildcards.name])
+def patterns(rule):
+    """Return the suffixes of each kind of job of a rule, with a name for its rule and its stems."""
+    found = {}
+    for pack in packs(config, rule):
+        found.setdefault(pack.suffixes, []).append(pack.stem)
+    found = sorted(found.items(), key=lambda pair: -len(pair[1]))
+    return [
+        (f"{rule}_{number}" if number else rule, suffixes, "|".join(map(re.escape, stems)))
+        for number, (suffixes, stems) in enumerate(found)
     ]
 
 
-def one_upstream(stage, kind, names=None):
-    """Return an input function: the one input of a given kind."""
-    return lambda wildcards: next(
-        artifact(*source.split("/", 1))
-        for source in sources_of(stage, names or [wildcards.name])
-        if source.startswith(f"{kind}/")
-    )
+def names(rule):
+    """Return a wildcard constraint that admits the names of a rule's artifacts and nothing else."""
+    return "|".join(re.escape(pack.stem) for pack in packs(config, rule)) or "(?!)"
 
 
-def spec(stage):
-    """Return a params function: the canonical JSON of an artifact's specification."""
-    return lambda wildcards: RECIPES.spec(stage, wildcards.name)
+def upstream(rule, stage=None, suffixes=("",)):
+    """Return an input function: what a job's artifacts are made from, or the one of a stage.
+
+    Snakemake calls it while it collects the jobs of a target. Whatever its own metadata say, it is
+    told here to make again what is stale: a fresh clone has no metadata, and after --touch they lie.
+    """
+
+    def find(wildcards):
+        made, names = stage_of(rule), Pack(wildcards.name, suffixes).names
+        stale = [EXPECTED.path(made, name) for name in names if f"{made}/{name}" in STALE]
+        engine.force(workflow, map(str, stale))
+        found = [source.split("/", 1) for source in EXPECTED.sources(made, names[0])]
+        paths = [str(EXPECTED.path(*pair)) for pair in found if stage in (None, pair[0])]
+        return paths if stage is None else paths[0]
+
+    return find
 
 
-def specs_of(make, names):
-    """Return the canonical JSON of the specifications of the artifacts that one job makes."""
-    return canonical_json({name: make(config, name) for name in names})
+def outside(rule):
+    """Return an input function: the files outside of the results that an artifact is made from."""
+    sources = upstream(rule)
+    return lambda wildcards: [
+        *sources(wildcards),
+        *map(str, EXPECTED.files(stage_of(rule), wildcards.name)),
+    ]
 
 
-def code(stage):
-    """Return a params function: the hash of the code that can reach an artifact."""
-    return lambda wildcards: RECIPES.code(stage, wildcards.name)
+def recipe(rule, suffixes=("",)):
+    """Return the params of a rule: what its artifacts are made by, and the hash of the code."""
+    stage = stage_of(rule)
+    return {
+        "spec": lambda wildcards: EXPECTED.job_spec(stage, Pack(wildcards.name, suffixes)),
+        "code": lambda wildcards: EXPECTED.code(stage, wildcards.name + suffixes[0]),
+    }
 
 
-def raw_file(name):
-    """Return the file that a data set is read from, none where the data set is taken as it is."""
-    sources_of("dataset", [name])
-    return [] if RECIPES.is_kept("dataset", name) else specs.dataset_file(config, name) or []
+def threads_of(rule):
+    """Return the threads of a rule's jobs."""
+    return config["resources"]["threads"].get(stage_of(rule), 1)
 
 
-def threads_of(stage):
-    """Return the threads of a stage's jobs."""
-    return config["resources"]["threads"].get(stage, 1)
+def needs(rule, suffixes=("",)):
+    """Return the resources of a rule: memory and time, more at each attempt, and a GPU if it uses one."""
+    stage = stage_of(rule)
+    gpu = next(maker.run is not None for _, maker in all_makers() if maker.rule == rule)
+
+    def memory(wildcards, attempt):
+        found = Pack(wildcards.name, suffixes).names
+        return attempt * max(cost_of(config, stage, name).memory_mb for name in found)
+
+    def minutes(wildcards, attempt):
+        return attempt * time_limit(config, stage, Pack(wildcards.name, suffixes).names, USE_GPU)
+
+    on_gpu = {
+        "gpu": int(USE_GPU),
+        "device": config["device"],
+        "jobs_per_gpu": config["jobs_per_gpu"],
+    }
+    return {**placement(gpu), "mem_mb": memory, "runtime": minutes, **(on_gpu if gpu else {})}
 
 
-def memory(stage, names=None):
-    """Return a resource function: megabytes for the artifact or the given ones, more at each attempt."""
-    return lambda wildcards, attempt: attempt * max(
-        measure_cost(config, stage, name).memory_mb for name in names or [wildcards.name]
-    )
-
-
-def runtime(stage, names=None):
-    """Return a resource function: minutes for the artifact or the given ones, more at each attempt."""
-    return lambda wildcards, attempt: attempt * time_limit(
-        config, stage, names or [wildcards.name], USE_GPU
-    )
-
-
-def minutes(count):
-    """Return a resource function: a fixed time, more at each attempt."""
-    return lambda wildcards, attempt: attempt * count
-
-
-def placement(gpu=False):
+def placement(gpu):
     """Return what SLURM is told of a job besides its size, as resources; nothing by default."""
     given = config["cluster"]
     found = {"slurm_account": given["account"], "slurm_partition": given["partition"]}
@@ -174,11 +185,6 @@ def placement(gpu=False):
         found["slurm_partition"] = given["gpu_partition"] or given["partition"]
         found["gpu_model"] = given["gpu_model"]
     return {name: value for name, value in found.items() if value is not None}
-
-
-def names(registry):
-    """Return a wildcard constraint that admits the names of a registry and nothing else."""
-    return "|".join(config[registry]) or "(?!)"
 
 
 def in_report(path, subcategory, caption="captions/caption.rst"):

@@ -1,24 +1,23 @@
 rule dataset:
     input:
-        file=lambda wildcards: raw_file(wildcards.name),
+        outside("dataset"),
     output:
-        f"{RESULTS}/dataset/{{name}}.h5",
+        "<results>/dataset/{name}.h5",
     log:
-        f"{RESULTS}/log/dataset/{{name}}.log",
+        "<results>/log/dataset/{name}.log",
     benchmark:
-        f"{RESULTS}/benchmark/dataset/{{name}}.tsv"
+        "<results>/benchmark/dataset/{name}.tsv"
     wildcard_constraints:
-        name=names("datasets"),
+        name=names("dataset"),
     conda:
         "../envs/lossmap.yaml"
-    threads: 1
+    threads: threads_of("dataset")
     resources:
-        **placement(),
-        mem_mb=memory("dataset"),
-        runtime=minutes(30),
+        **needs("dataset"),
         data_dir=config["data_dir"] or "results/downloads",
     params:
-        spec=spec("dataset"),
-        code=code("dataset"),
+        **recipe("dataset"),
+    message:
+        "dataset {wildcards.name}"
     script:
         "../workflow_scripts/dataset.py"

@@ -2,22 +2,21 @@ rule distance:
     input:
         upstream("distance"),
     output:
-        f"{RESULTS}/distance/{{name}}.h5",
+        "<results>/distance/{name}.h5",
     log:
-        f"{RESULTS}/log/distance/{{name}}.log",
+        "<results>/log/distance/{name}.log",
     benchmark:
-        f"{RESULTS}/benchmark/distance/{{name}}.tsv"
+        "<results>/benchmark/distance/{name}.tsv"
     wildcard_constraints:
-        name=names("clouds"),
+        name=names("distance"),
     conda:
         "../envs/lossmap.yaml"
     threads: threads_of("distance")
     resources:
-        **placement(),
-        mem_mb=memory("distance"),
-        runtime=runtime("distance"),
+        **needs("distance"),
     params:
-        spec=spec("distance"),
-        code=code("distance"),
+        **recipe("distance"),
+    message:
+        "distance {wildcards.name}"
     script:
         "../workflow_scripts/distance.py"

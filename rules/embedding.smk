@@ -1,26 +1,27 @@
 # One job makes all embeddings of a cloud: loading PHATE, t-SNE and UMAP takes longer than most of them.
-for cloud, made in specs.embedding_packs(config):
+for name, suffixes, stems in patterns("embedding"):
 
     rule:
         name:
-            f"embedding_{cloud}"
+            name
         input:
-            upstream("embedding", made),
+            upstream("embedding", suffixes=suffixes),
         output:
-            [artifact("embedding", name) for name in made],
+            [f"<results>/embedding/{{name}}{suffix}.h5" for suffix in suffixes],
         log:
-            f"{RESULTS}/log/embedding/{cloud}.log",
+            f"<results>/log/embedding/{{name}}{suffixes[0]}.log",
         benchmark:
-            f"{RESULTS}/benchmark/embedding/{cloud}.tsv"
+            f"<results>/benchmark/embedding/{{name}}{suffixes[0]}.tsv"
+        wildcard_constraints:
+            name=stems,
         conda:
             "../envs/lossmap.yaml"
         threads: threads_of("embedding")
         resources:
-            **placement(),
-            mem_mb=memory("embedding", made),
-            runtime=minutes(30),
+            **needs("embedding", suffixes),
         params:
-            spec=specs_of(specs.embedding_spec, made),
-            code=RECIPES.code("embedding", made[0]),
+            **recipe("embedding", suffixes),
+        message:
+            "embedding " + ", ".join(f"{{wildcards.name}}{suffix}" for suffix in suffixes)
         script:
             "../workflow_scripts/embedding.py"

@@ -1,7 +1,7 @@
 # No output and no benchmark file: asked for by name, it always measures and prints.
 rule estimate:
     log:
-        f"{RESULTS}/log/estimate.log",
+        "<results>/log/estimate.log",
     localrule: True
     conda:
         "../envs/lossmap.yaml"

@@ -2,24 +2,24 @@ rule figure:
     input:
         upstream("figure"),
     output:
-        data=f"{RESULTS}/figure/{{name}}.h5",
-        pdf=f"{RESULTS}/figure/{{name}}.pdf",
-        png=in_report(f"{RESULTS}/figure/{{name}}.png", "figures"),
+        data="<results>/figure/{name}.h5",
+        pdf="<results>/figure/{name}.pdf",
+        png=in_report("<results>/figure/{name}.png", "figures"),
     log:
-        f"{RESULTS}/log/figure/{{name}}.log",
+        "<results>/log/figure/{name}.log",
     benchmark:
-        f"{RESULTS}/benchmark/figure/{{name}}.tsv"
+        "<results>/benchmark/figure/{name}.tsv"
     wildcard_constraints:
-        name=names("figures"),
+        name=names("figure"),
     localrule: True
     conda:
         "../envs/lossmap.yaml"
-    threads: 1
+    threads: threads_of("figure")
     resources:
-        mem_mb=memory("figure"),
-        runtime=10,
+        **needs("figure"),
     params:
-        spec=spec("figure"),
-        code=code("figure"),
+        **recipe("figure"),
+    message:
+        "figure {wildcards.name}"
     script:
         "../workflow_scripts/figure.py"

@@ -1,28 +1,24 @@
 rule grid:
     input:
-        basis=one_upstream("grid", "basis"),
-        trajectory=one_upstream("grid", "trajectory"),
-        dataset=one_upstream("grid", "dataset"),
+        basis=upstream("grid", "basis"),
+        trajectory=upstream("grid", "trajectory"),
+        dataset=upstream("grid", "dataset"),
     output:
-        f"{RESULTS}/grid/{{name}}.h5",
+        "<results>/grid/{name}.h5",
     log:
-        f"{RESULTS}/log/grid/{{name}}.log",
+        "<results>/log/grid/{name}.log",
     benchmark:
-        f"{RESULTS}/benchmark/grid/{{name}}.tsv"
+        "<results>/benchmark/grid/{name}.tsv"
     wildcard_constraints:
-        name=names("grids"),
+        name=names("grid"),
     conda:
         "../envs/lossmap.yaml"
     threads: threads_of("grid")
     resources:
-        **placement(gpu=True),
-        mem_mb=memory("grid"),
-        runtime=runtime("grid"),
-        gpu=int(USE_GPU),
-        device=config["device"],
-        jobs_per_gpu=config["jobs_per_gpu"],
+        **needs("grid"),
     params:
-        spec=spec("grid"),
-        code=code("grid"),
+        **recipe("grid"),
+    message:
+        "grid {wildcards.name}"
     script:
         "../workflow_scripts/grid.py"

@@ -1,30 +1,28 @@
 # One job trains one or more directions of a minimum: small runs share the start-up and the images.
-for minimum, made in specs.jump_packs(config):
+for name, suffixes, stems in patterns("jumps"):
 
     rule:
         name:
-            f"jumps_{made[0]}"
+            name
         input:
-            dataset=one_upstream("jumps", "dataset", made),
-            trajectory=one_upstream("jumps", "trajectory", made),
+            dataset=upstream("jumps", "dataset", suffixes),
+            trajectory=upstream("jumps", "trajectory", suffixes),
         output:
-            [artifact("jumps", name) for name in made],
+            [f"<results>/jumps/{{name}}{suffix}.h5" for suffix in suffixes],
         log:
-            f"{RESULTS}/log/jumps/{made[0]}.log",
+            f"<results>/log/jumps/{{name}}{suffixes[0]}.log",
         benchmark:
-            f"{RESULTS}/benchmark/jumps/{made[0]}.tsv"
+            f"<results>/benchmark/jumps/{{name}}{suffixes[0]}.tsv"
+        wildcard_constraints:
+            name=stems,
         conda:
             "../envs/lossmap.yaml"
         threads: threads_of("jumps")
         resources:
-            **placement(gpu=True),
-            mem_mb=memory("jumps", made),
-            runtime=runtime("jumps", made),
-            gpu=int(USE_GPU),
-            device=config["device"],
-            jobs_per_gpu=config["jobs_per_gpu"],
+            **needs("jumps", suffixes),
         params:
-            spec=canonical_json(specs.retraining_spec(config, minimum)),
-            code=RECIPES.code("jumps", made[0]),
+            **recipe("jumps", suffixes),
+        message:
+            "jumps " + ", ".join(f"{{wildcards.name}}{suffix}" for suffix in suffixes)
         script:
             "../workflow_scripts/jumps.py"

@@ -1,28 +1,24 @@
 rule projection:
     input:
-        basis=one_upstream("projection", "basis"),
-        trajectory=one_upstream("projection", "trajectory"),
-        dataset=one_upstream("projection", "dataset"),
+        basis=upstream("projection", "basis"),
+        trajectory=upstream("projection", "trajectory"),
+        dataset=upstream("projection", "dataset"),
     output:
-        f"{RESULTS}/projection/{{name}}.h5",
+        "<results>/projection/{name}.h5",
     log:
-        f"{RESULTS}/log/projection/{{name}}.log",
+        "<results>/log/projection/{name}.log",
     benchmark:
-        f"{RESULTS}/benchmark/projection/{{name}}.tsv"
+        "<results>/benchmark/projection/{name}.tsv"
     wildcard_constraints:
-        name=names("projections"),
+        name=names("projection"),
     conda:
         "../envs/lossmap.yaml"
     threads: threads_of("projection")
     resources:
-        **placement(gpu=True),
-        mem_mb=memory("projection"),
-        runtime=runtime("projection"),
-        gpu=int(USE_GPU),
-        device=config["device"],
-        jobs_per_gpu=config["jobs_per_gpu"],
+        **needs("projection"),
     params:
-        spec=spec("projection"),
-        code=code("projection"),
+        **recipe("projection"),
+    message:
+        "projection {wildcards.name}"
     script:
         "../workflow_scripts/projection.py"

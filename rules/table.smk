@@ -2,25 +2,25 @@ rule table:
     input:
         upstream("table"),
     output:
-        data=f"{RESULTS}/table/{{name}}.h5",
-        csv=f"{RESULTS}/table/{{name}}.csv",
-        tex=f"{RESULTS}/table/{{name}}.tex",
-        page=in_report(f"{RESULTS}/table/{{name}}.html", "tables"),
+        data="<results>/table/{name}.h5",
+        csv="<results>/table/{name}.csv",
+        tex="<results>/table/{name}.tex",
+        page=in_report("<results>/table/{name}.html", "tables"),
     log:
-        f"{RESULTS}/log/table/{{name}}.log",
+        "<results>/log/table/{name}.log",
     benchmark:
-        f"{RESULTS}/benchmark/table/{{name}}.tsv"
+        "<results>/benchmark/table/{name}.tsv"
     wildcard_constraints:
-        name=names("tables"),
+        name=names("table"),
     localrule: True
     conda:
         "../envs/lossmap.yaml"
-    threads: 1
+    threads: threads_of("table")
     resources:
-        mem_mb=memory("table"),
-        runtime=10,
+        **needs("table"),
     params:
-        spec=spec("table"),
-        code=code("table"),
+        **recipe("table"),
+    message:
+        "table {wildcards.name}"
     script:
         "../workflow_scripts/table.py"

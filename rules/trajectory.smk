@@ -1,26 +1,22 @@
 rule trajectory:
     input:
-        dataset=one_upstream("trajectory", "dataset"),
+        dataset=upstream("trajectory", "dataset"),
     output:
-        f"{RESULTS}/trajectory/{{name}}.h5",
+        "<results>/trajectory/{name}.h5",
     log:
-        f"{RESULTS}/log/trajectory/{{name}}.log",
+        "<results>/log/trajectory/{name}.log",
     benchmark:
-        f"{RESULTS}/benchmark/trajectory/{{name}}.tsv"
+        "<results>/benchmark/trajectory/{name}.tsv"
     wildcard_constraints:
-        name=names("runs"),
+        name=names("trajectory"),
     conda:
         "../envs/lossmap.yaml"
     threads: threads_of("trajectory")
     resources:
-        **placement(gpu=True),
-        mem_mb=memory("trajectory"),
-        runtime=runtime("trajectory"),
-        gpu=int(USE_GPU),
-        device=config["device"],
-        jobs_per_gpu=config["jobs_per_gpu"],
+        **needs("trajectory"),
     params:
-        spec=spec("trajectory"),
-        code=code("trajectory"),
+        **recipe("trajectory"),
+    message:
+        "trajectory {wildcards.name}"
     script:
         "../workflow_scripts/trajectory.py"

@@ -78,9 +78,9 @@ def script_of_each_rule() -> dict[str, str]:
         for block in re.split(r"^\s*(?=rule(?: \w+)?:$)", path.read_text(), flags=re.M)[1:]:
             script = re.search(r'^\s*script:\s*"([^"]+)"', block, flags=re.M)
             if script:
-                # a rule of a loop is named by its family, then by what it makes
-                name = re.match(r'rule (\w+)|rule:\s*name:\s*f"(\w+?)_\{', block)
-                scripts[name[1] or name[2]] = Path(script[1]).name
+                # a rule of a loop has the name of its file
+                name = re.match(r"rule (\w+):", block)
+                scripts[name[1] if name else path.stem] = Path(script[1]).name
     return scripts
 
 

@@ -7,7 +7,8 @@ from lossmap.network.data import describe_source, make_dataset
 
 log = logs.start(snakemake.log[0])
 provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
-source = provenance.parameters(), snakemake.input.get("file") or None, snakemake.resources.data_dir
+file = next(iter(snakemake.input), None)
+source = provenance.parameters(), file, snakemake.resources.data_dir
 
 log.info("%s", describe_source(*source))
 save_dataset(snakemake.output[0], make_dataset(*source), provenance)

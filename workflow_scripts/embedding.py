@@ -9,4 +9,4 @@ logs.start(snakemake.log[0])
 provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 
 cloud = load_distance(snakemake.input[0])
-save_embeddings(cloud, provenance.parameters(), snakemake.output, provenance)
+save_embeddings(cloud, provenance.split(snakemake.output))

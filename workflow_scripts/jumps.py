@@ -2,15 +2,14 @@
 
 from lossmap import logs
 from lossmap.artifacts.dataset import load_dataset
-from lossmap.artifacts.jumps import assign_directions
 from lossmap.artifacts.store import begin_job
 from lossmap.devices import lease_device
 from lossmap.network.arithmetic import fix_arithmetic
 from lossmap.network.jumps import jump_and_retrain, load_minimum
 
 log = logs.start(snakemake.log[0])
-shared = begin_job(snakemake.params, snakemake.input, snakemake.output)
-made = assign_directions(shared, snakemake.output)
+provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
+made = provenance.split(snakemake.output)
 images, minimum = load_dataset(snakemake.input.dataset), load_minimum(snakemake.input.trajectory)
 
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:

@@ -1,6 +1,7 @@
 """A copy of the workflow at a tiny scale, and a way to run the real Snakemake in it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,10 +86,8 @@ class Project:
     def planned(self, *arguments: str, **config: str) -> list[str]:
         """Return what a dry run would make, as sorted stage/name, without the bare targets."""
         done = self.snakemake(*arguments, "-n", **config)
-        lines = (done.stdout + done.stderr).splitlines()
-        listed = [line.split()[1:] for line in lines if line.startswith("    output: ")]
-        outputs = [Path(word.rstrip(",")) for words in listed for word in words]
-        return sorted("/".join(o.parts[-2:])[:-3] for o in outputs if o.suffix == ".h5")
+        jobs = re.findall(r"^Job \d+: (\w+) ([\w, -]+)$", done.stdout + done.stderr, re.MULTILINE)
+        return sorted(f"{stage}/{name}" for stage, names in jobs for name in names.split(", "))
 
     def path(self, stage: str, name: str, suffix: str = "h5") -> Path:
         """Return the path of an artifact or rendering."""

@@ -28,8 +28,7 @@ from lossmap.artifacts.store import digest_of, write_attributes
 from lossmap.artifacts.trajectory import load_history
 from lossmap.errors import LossmapError
 from lossmap.workflow.configuration import load_configuration
-from lossmap.workflow.recipes import Recipes
-from lossmap.workflow.specs import sources
+from lossmap.workflow.expected import Expected
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN, FN, PCA = "c10-resnet20", "c10-resnet20-fn-start", "c10-resnet20-pca-last"
@@ -999,13 +998,13 @@ def pass_for_made(project, given: dict, stage: str, name: str) -> None:
     """Stamp a copy of an artifact as what its name asks for: else it would be made again."""
     config = load_configuration(project.folder / "config", {"scale": "tiny"} | given)
     scripts = project.folder / "workflow_scripts"
-    recipes = Recipes(config, scripts, [scripts], project.folder / "results" / "tiny")
+    expected = Expected(config, [scripts], project.folder / "results" / "tiny")
     inputs = {
-        source: digest_of(recipes.path(*source.split("/", 1)))
-        for source in sources(config, stage, name)
+        source: digest_of(expected.path(*source.split("/", 1)))
+        for source in expected.sources(stage, name)
     }
-    made = Provenance(recipes.spec(stage, name), recipes.code(stage, name), inputs)
-    path = recipes.path(stage, name)
+    made = Provenance(expected.spec(stage, name), expected.code(stage, name), inputs)
+    path = expected.path(stage, name)
     with h5py.File(path, "r+") as file:
         content = write_attributes(file, file.attrs["kind"], file.attrs["format_version"], made)
     seal(path, made.mark(content))

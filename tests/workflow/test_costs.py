@@ -11,12 +11,10 @@ from lossmap.workflow.costs import (
     START_SECONDS,
     cloud_size,
     image_counts,
-    job_seconds,
-    measure_cost,
     network_size,
-    time_limit,
 )
 from lossmap.workflow.specs import distance_spec
+from lossmap.workflow.stages import cost_of, job_seconds, time_limit
 from lossmap.workflow.targets import all_targets
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -56,12 +54,12 @@ def test_a_networks_size_grows_with_the_square_of_its_width():
 def test_an_unknown_network_is_assumed_large(stage):
     run = {RUN: {"network": "my.module:build"}}
     name = {"grid": PLANE, "projection": PROJECTION, "trajectory": RUN, "basis": PLANE}[stage]
-    assert measure_cost(load(runs=run), stage, name).macs > measure_cost(load(), stage, name).macs
+    assert cost_of(load(runs=run), stage, name).macs > cost_of(load(), stage, name).macs
 
 
 def test_a_grid_costs_its_points():
     coarse, fine = (load(grid={"resolution": r}) for r in (11, 33))
-    ratio = measure_cost(fine, "grid", PLANE).macs / measure_cost(coarse, "grid", PLANE).macs
+    ratio = cost_of(fine, "grid", PLANE).macs / cost_of(coarse, "grid", PLANE).macs
     assert ratio == 9
 
 
@@ -69,12 +67,12 @@ def test_a_grid_costs_its_points():
 def test_recalibration_doubles_the_passes(stage):
     kinds = {n: {"basis": PLANE, "bn_statistics": n} for n in ("batch", "recalibrate")}
     config = load(**{f"{stage}s": kinds})
-    plain, twice = (measure_cost(config, stage, name).macs for name in kinds)
+    plain, twice = (cost_of(config, stage, name).macs for name in kinds)
     assert twice == 2 * plain
 
 
 def test_training_costs_grow_with_epochs():
-    short, long = (measure_cost(recipe(epochs=e), "trajectory", RUN) for e in (10, 20))
+    short, long = (cost_of(recipe(epochs=e), "trajectory", RUN) for e in (10, 20))
     assert 1.9 < long.macs / short.macs <= 2
 
 
@@ -82,31 +80,30 @@ def test_training_costs_grow_with_epochs():
     ("stage", "name"), [("trajectory", RUN), ("basis", PLANE), ("projection", PROJECTION)]
 )
 def test_costs_grow_with_snapshots(stage, name):
-    few, many = (measure_cost(recipe(snapshot_every=e), stage, name) for e in (10, 1))
+    few, many = (cost_of(recipe(snapshot_every=e), stage, name) for e in (10, 1))
     assert many.macs > few.macs
     assert many.memory_mb >= few.memory_mb
     assert many.disk_mb >= few.disk_mb
 
 
 def test_a_basis_costs_the_square_of_its_snapshots_times_the_parameters():
-    few, many = (measure_cost(recipe(snapshot_every=e), "basis", PLANE).macs for e in (2, 1))
+    few, many = (cost_of(recipe(snapshot_every=e), "basis", PLANE).macs for e in (2, 1))
     assert many / few == pytest.approx((101 / 51) ** 2)
     half, full = (
-        measure_cost(load(networks={"resnet20": {"width": w}}), "basis", PLANE).macs
-        for w in (0.5, 1.0)
+        cost_of(load(networks={"resnet20": {"width": w}}), "basis", PLANE).macs for w in (0.5, 1.0)
     )
     assert full / half == pytest.approx(4, rel=1e-4)
 
 
 def test_every_seed_of_a_plane_costs():
     config = load()
-    single = measure_cost(config, "projection", PROJECTION).macs  # 1 plane: 1 + 2 passes
-    several = measure_cost(config, "projection", "c10-resnet20-fn-batch").macs  # 5: 1 + 10
+    single = cost_of(config, "projection", PROJECTION).macs  # 1 plane: 1 + 2 passes
+    several = cost_of(config, "projection", "c10-resnet20-fn-batch").macs  # 5: 1 + 10
     assert several / single == 11 / 3
 
 
 def test_a_trajectory_on_disk_is_its_snapshots():
-    assert measure_cost(load(), "trajectory", RUN).disk_mb == 101 * 269722 * 4 / 2**20
+    assert cost_of(load(), "trajectory", RUN).disk_mb == 101 * 269722 * 4 / 2**20
 
 
 @pytest.mark.parametrize(
@@ -134,7 +131,7 @@ def test_every_job_gets_memory_and_time(scale):
     config = load(scale=scale)
     for target in all_targets(config):
         stage, name = target.split("/")
-        cost = measure_cost(config, stage, name)
+        cost = cost_of(config, stage, name)
         limits = [time_limit(config, stage, [name], gpu) for gpu in (True, False)]
         assert isinstance(cost.memory_mb, int)
         assert cost.memory_mb >= 300, "the inner Snakemakes of a SLURM job take 100 MB"
@@ -154,16 +151,16 @@ def test_large_jobs_get_more_time_on_a_cpu():
 @pytest.mark.parametrize("stage", ["grid", "projection"])
 def test_a_landscape_costs_its_images(stage):
     name = {"grid": PLANE, "projection": PROJECTION}[stage]
-    few, many = (measure_cost(load(evaluation={"images": n}), stage, name) for n in (1000, 3000))
+    few, many = (cost_of(load(evaluation={"images": n}), stage, name) for n in (1000, 3000))
     assert (many.macs, many.calls) == (3 * few.macs, 3 * few.calls)
 
 
 def test_distances_cost_the_square_of_the_rows_times_the_parameters():
-    half, full = (measure_cost(wide(w), "distance", CLOUD).macs for w in (0.5, 1.0))
+    half, full = (cost_of(wide(w), "distance", CLOUD).macs for w in (0.5, 1.0))
     assert full / half == pytest.approx(4, rel=1e-5)
     short, long = (load(jumps={"epochs": e}) for e in (24, 49))
     rows = [cloud_size(config, CLOUD)[0] for config in (short, long)]
-    costs = [measure_cost(config, "distance", CLOUD).macs for config in (short, long)]
+    costs = [cost_of(config, "distance", CLOUD).macs for config in (short, long)]
     assert costs[1] / costs[0] == pytest.approx((rows[1] / rows[0]) ** 2)
 
 
@@ -183,7 +180,7 @@ def test_embedding_grows_with_the_cube_of_its_points():
     rows = [cloud_size(config, CLOUD)[0] for config in (few, many)]
     name = "c10-good-phate-cosine"
     seconds = [
-        measure_cost(config, "embedding", name).seconds - METHOD_SECONDS for config in (few, many)
+        cost_of(config, "embedding", name).seconds - METHOD_SECONDS for config in (few, many)
     ]
     assert seconds[1] / seconds[0] == pytest.approx((rows[1] / rows[0]) ** 3)
 
@@ -207,14 +204,14 @@ def wide(width: float) -> dict:
 
 
 def test_jumps_cost_their_steps():
-    one, four = (measure_cost(jumps(steps=s), "jumps", JUMP) for s in ([1], [1, 2, 3, 4]))
+    one, four = (cost_of(jumps(steps=s), "jumps", JUMP) for s in ([1], [1, 2, 3, 4]))
     assert four.macs == 4 * one.macs
     assert four.disk_mb == 4 * one.disk_mb
     assert four.memory_mb == one.memory_mb  # one after the other
 
 
 def test_jumps_cost_their_epochs():
-    short, long = (measure_cost(jumps(epochs=e), "jumps", JUMP) for e in (10, 20))
+    short, long = (cost_of(jumps(epochs=e), "jumps", JUMP) for e in (10, 20))
     assert 1.8 < long.macs / short.macs < 2  # the jump itself is measured too
     assert long.disk_mb / short.disk_mb == 21 / 11
     assert long.memory_mb == short.memory_mb
@@ -222,13 +219,11 @@ def test_jumps_cost_their_epochs():
 
 def test_jumps_of_one_minimum_cost_its_own_steps():
     config = load(minima={"c10-bad": {"steps": [1]}})
-    assert measure_cost(config, "jumps", JUMP).macs == 4 * (
-        measure_cost(config, "jumps", "c10-bad-d0").macs
-    )
+    assert cost_of(config, "jumps", JUMP).macs == 4 * (cost_of(config, "jumps", "c10-bad-d0").macs)
 
 
 def test_a_jump_on_disk_is_its_snapshots():
-    assert measure_cost(load(), "jumps", JUMP).disk_mb == 4 * 51 * 4 * WRESNET / 2**20
+    assert cost_of(load(), "jumps", JUMP).disk_mb == 4 * 51 * 4 * WRESNET / 2**20
 
 
 def test_a_jump_costs_what_training_does():
@@ -237,8 +232,8 @@ def test_a_jump_costs_what_training_does():
         jumps={"steps": [1], "epochs": 200},
         recipes={"horoi2021": {"schedule": {"milestones": [150]}}},
     )
-    trained = measure_cost(same, "trajectory", "c10-wresnet-good")
-    retrained = measure_cost(same, "jumps", JUMP)
+    trained = cost_of(same, "trajectory", "c10-wresnet-good")
+    retrained = cost_of(same, "jumps", JUMP)
     assert (retrained.macs, retrained.memory_mb) == (trained.macs, trained.memory_mb)
 
 
@@ -255,7 +250,7 @@ def test_each_direction_of_a_pack_gets_its_time(gpu):
 
 
 def test_memory_for_distances_does_not_grow_with_the_parameters():
-    small, large = (measure_cost(wide(w), "distance", CLOUD) for w in (0.25, 4))
+    small, large = (cost_of(wide(w), "distance", CLOUD) for w in (0.25, 4))
     assert cloud_size(wide(4), CLOUD)[1] == 16 * WRESNET
     assert small.memory_mb == large.memory_mb
     assert small.disk_mb == large.disk_mb
@@ -265,7 +260,7 @@ def test_memory_for_distances_does_not_grow_with_the_parameters():
 @pytest.mark.parametrize("stage", ["distance", "embedding"])
 def test_memory_and_disk_of_clouds_grow_with_their_rows(stage):
     name = CLOUD if stage == "distance" else "c10-good-phate-cosine"
-    few, many = (measure_cost(jumps(epochs=e), stage, name) for e in (10, 100))
+    few, many = (cost_of(jumps(epochs=e), stage, name) for e in (10, 100))
     assert many.memory_mb > few.memory_mb
     assert many.disk_mb > few.disk_mb
 
@@ -273,7 +268,7 @@ def test_memory_and_disk_of_clouds_grow_with_their_rows(stage):
 def test_distances_on_disk_are_three_matrices():
     rows = 1 + 5 * 4 * 51
     matrices = 3 * 8 * rows**2 / 2**20
-    assert matrices < measure_cost(load(), "distance", CLOUD).disk_mb < matrices + 2
+    assert matrices < cost_of(load(), "distance", CLOUD).disk_mb < matrices + 2
 
 
 @pytest.mark.parametrize(
@@ -305,6 +300,6 @@ def test_the_size_of_the_tree_is_that_of_what_grows():
 
 def test_a_null_model_costs_what_its_cloud_does():
     config = load()
-    assert measure_cost(config, "distance", "c10-good-walks") == (
-        measure_cost(config, "distance", "c10-good")
+    assert cost_of(config, "distance", "c10-good-walks") == (
+        cost_of(config, "distance", "c10-good")
     )

@@ -17,7 +17,7 @@ from tests_support import copy_mini_project
 from lossmap.artifacts.seal import SEAL, read_mark
 from lossmap.artifacts.store import read_datasets, verify_artifact
 from lossmap.errors import LossmapError
-from lossmap.upkeep.kinds import KINDS
+from lossmap.workflow.stages import STAGES
 
 pytestmark = pytest.mark.slow
 
@@ -93,12 +93,12 @@ def test_no_damage_is_read_as_a_value(sample, spoil, places):
     path.write_bytes(data)
     if data[: len(SEAL)] == whole[: len(SEAL)]:
         with pytest.raises(LossmapError) as caught:
-            read_datasets(path, KINDS[stage])
+            read_datasets(path, STAGES[stage].kind)
         message = str(caught.value)
         assert message.startswith(f"{path}: ")
         assert "\n" not in message
         with pytest.raises(LossmapError):
-            verify_artifact(path, KINDS[stage])
+            verify_artifact(path, STAGES[stage].kind)
 
 
 @pytest.mark.parametrize("stage", SAMPLES)
@@ -109,7 +109,7 @@ def test_a_file_of_every_other_stage_is_foreign(made, tmp_path, stage):
         path = tmp_path / "x.h5"
         shutil.copy2(made.path(other, name), path)
         with pytest.raises(LossmapError, match=f"expected kind '{stage}', got '{other}'"):
-            read_datasets(path, KINDS[stage])
+            read_datasets(path, STAGES[stage].kind)
 
 
 @pytest.mark.parametrize("stage", SAMPLES)
@@ -132,4 +132,4 @@ def test_every_number_of_an_artifact_is_covered_by_its_digest(made, tmp_path, st
         path.write_bytes(bytes(512) + path.read_bytes()[512:])
         assert read_mark(path) is None
         with pytest.raises(LossmapError, match="does not match its digest"):
-            verify_artifact(path, KINDS[stage])
+            verify_artifact(path, STAGES[stage].kind)

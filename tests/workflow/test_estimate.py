@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from lossmap.workflow.configuration import load_configuration
-from lossmap.workflow.costs import START_SECONDS, measure_cost
+from lossmap.workflow.costs import START_SECONDS
 from lossmap.workflow.estimate import STAGES, describe_estimate, estimate_spec
 from lossmap.workflow.schedule import collect_jobs
+from lossmap.workflow.stages import cost_of
 from lossmap.workflow.targets import all_targets
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -38,7 +39,7 @@ def test_every_job_is_counted_once(paper):
 
 
 def test_operations_are_twice_the_multiply_adds_of_the_jobs(paper):
-    expected = 2 * sum(measure_cost(paper, "trajectory", run).macs for run in paper["runs"])
+    expected = 2 * sum(cost_of(paper, "trajectory", run).macs for run in paper["runs"])
     assert estimate_spec(paper)["stages"]["trajectory"]["flop"] == pytest.approx(expected)
 
 
@@ -59,7 +60,7 @@ def test_what_is_no_multiply_add_takes_time_too(paper):
     assert sum(cost["jobs"] for cost in stages.values()) == len(collect_jobs(paper))
     targets = [target.split("/", 1) for target in all_targets(paper)]
     for stage, cost in stages.items():
-        extra = sum(measure_cost(paper, *found).seconds for found in targets if found[0] == stage)
+        extra = sum(cost_of(paper, *found).seconds for found in targets if found[0] == stage)
         assert cost["other_seconds"] == pytest.approx(START_SECONDS * cost["jobs"] + extra)
 
 

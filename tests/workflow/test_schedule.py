@@ -6,7 +6,7 @@ import pytest
 
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.schedule import Job, collect_jobs, longest_chain, measure_chains, simulate
-from lossmap.workflow.specs import jump_packs
+from lossmap.workflow.stages import packs
 from lossmap.workflow.targets import all_targets
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -51,7 +51,7 @@ def test_no_schedule_beats_the_chain_or_the_work(gpus):
 def test_every_artifact_is_made_by_one_job_after_its_sources():
     config = load_configuration(CONFIG, {"scale": "demo"})
     jobs = collect_jobs(config)
-    packed = sum(len(made) - 1 for _, made in jump_packs(config))
+    packed = sum(len(pack.names) - 1 for pack in packs(config, "jumps"))
     embedded = sum(len(cloud["embeddings"]) - 1 for cloud in config["clouds"].values())
     embedded += sum(not cloud["embeddings"] for cloud in config["clouds"].values())
     assert len(jobs) == len(all_targets(config)) - packed - embedded

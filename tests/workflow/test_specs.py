@@ -8,21 +8,17 @@ import pytest
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.workflow.codehash import SCRIPTS
 from lossmap.workflow.configuration import embedding_names, jump_names, load_configuration
-from lossmap.workflow.recipes import Recipes
+from lossmap.workflow.expected import Expected
 from lossmap.workflow.specs import (
     dataset_spec,
     distance_spec,
-    embedding_packs,
     factory_of,
     figure_spec,
-    jump_packs,
     jumps_spec,
-    run_of,
-    sources,
-    spec_of,
     table_spec,
     trajectory_spec,
 )
+from lossmap.workflow.stages import maker_of, packs, sources, spec_of
 from lossmap.workflow.targets import all_targets, closure, named_targets
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -38,8 +34,7 @@ def all_specs(config: dict) -> dict[str, str]:
     found = {}
     for target in all_targets(config):
         stage, name = target.split("/")
-        if target != "claims/claims":  # joins the papers' and has no parameters
-            found[target] = canonical_json(spec_of(config, stage, name))
+        found[target] = canonical_json(spec_of(config, stage, name))
     return found
 
 
@@ -203,7 +198,8 @@ def test_run_and_factory_of_an_artifact():
     config = load()
     for stage in ("grid", "projection"):
         for name in config[f"{stage}s"]:
-            assert sources(config, stage, name)[1] == f"trajectory/{run_of(config, stage, name)}"
+            run = maker_of(config, stage, name).run(config, name)
+            assert sources(config, stage, name)[1] == f"trajectory/{run}"
     assert factory_of(config, "c10-resnet20") == "lossmap.network.models.resnet:resnet20"
 
 
@@ -391,21 +387,21 @@ def test_frames_enter_their_animation_alone():
 @pytest.mark.parametrize("scale", SCALES)
 def test_packs_hold_every_artifact_once_and_few_enough(scale, per_job):
     config = load(scale=scale, jumps={"per_job": per_job})
-    jumps, embeddings = jump_packs(config), embedding_packs(config)
+    jumps, embeddings = packs(config, "jumps"), packs(config, "embedding")
 
-    assert [name for _, made in jumps for name in made] == list(jump_names(config))
-    assert [name for _, made in embeddings for name in made] == list(embedding_names(config))
-    assert all(made for _, made in jumps + embeddings)
-    for _, made in jumps:
-        assert len(made) <= per_job
-        assert len({jump_names(config)[name][0] for name in made}) == 1
-    for cloud, made in embeddings:
-        assert {embedding_names(config)[name][0] for name in made} == {cloud}
+    assert [name for pack in jumps for name in pack.names] == list(jump_names(config))
+    assert [name for pack in embeddings for name in pack.names] == list(embedding_names(config))
+    for pack in jumps:
+        assert 1 <= len(pack.names) <= per_job
+        assert len({jump_names(config)[name][0] for name in pack.names}) == 1
+    for pack in embeddings:
+        assert len({embedding_names(config)[name][0] for name in pack.names}) == 1
 
 
 def test_as_few_jobs_as_the_size_allows():
     config = load(minima={"c10-bad": {"directions": [0, 1, 2, 3, 4, 5, 9], "per_job": 3}})
-    assert [made for _, made in jump_packs(config) if made[0].startswith("c10-bad-d")] == [
+    made = [pack.names for pack in packs(config, "jumps")]
+    assert [names for names in made if names[0].startswith("c10-bad-d")] == [
         ["c10-bad-d0", "c10-bad-d1", "c10-bad-d2"],
         ["c10-bad-d3", "c10-bad-d4", "c10-bad-d5"],
         ["c10-bad-d9"],
@@ -420,8 +416,8 @@ def test_the_closure_of_figure_2_is_what_it_needs():
     expected |= {f"trajectory/{run}" for run in runs} | {f"distance/{cloud}" for cloud in clouds}
     expected |= {f"jumps/{cloud}-d{direction}" for cloud in clouds for direction in range(5)}
     # One job makes all embeddings of a cloud.
-    packs = dict(embedding_packs(config))
-    expected |= {f"embedding/{name}" for cloud in clouds for name in packs[cloud]}
+    embeddings = embedding_names(config).items()
+    expected |= {f"embedding/{name}" for name, (cloud, _) in embeddings if cloud in clouds}
 
     assert closure(config, ["figure/horoi2021_fig2"]) == sorted(expected)
 
@@ -529,8 +525,8 @@ def test_claim_of_ones_own_enters_specification_sources_and_code(tmp_path, monke
     assert "claims/mine" in all_targets(config)
 
     def codes() -> dict[str, str]:
-        recipes = Recipes(config, SCRIPTS, [SCRIPTS, tmp_path], "results")
-        return {name: recipes.code("claims", name) for name in ("mine", "ding2023", "claims")}
+        expected = Expected(config, [SCRIPTS, tmp_path], "results")
+        return {name: expected.code("claims", name) for name in ("mine", "ding2023", "claims")}
 
     before = codes()
     (tmp_path / "specs_own_claim.py").write_text(

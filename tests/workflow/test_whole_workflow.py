@@ -9,7 +9,7 @@ import pytest
 
 from lossmap.figures.movies import choose_movie
 from lossmap.workflow.configuration import load_configuration
-from lossmap.workflow.specs import job_name
+from lossmap.workflow.stages import pack_of
 from lossmap.workflow.targets import all_targets
 
 pytestmark = pytest.mark.slow
@@ -123,7 +123,7 @@ def test_every_job_left_a_log_and_a_benchmark(whole):
     config = load_configuration(whole.folder / "config", {"scale": "tiny"})
     for path in artifacts(whole):
         stage = path.parent.name
-        job = f"{stage}/{job_name(config, stage, path.stem)}"
+        job = f"{stage}/{pack_of(config, stage, path.stem).names[0]}"
         for kind, suffix in (("log", "log"), ("benchmark", "tsv")):
             file = whole.folder / f"results/tiny/{kind}/{job}.{suffix}"
             assert file.is_file(), file

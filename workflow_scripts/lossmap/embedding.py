@@ -8,13 +8,11 @@ is used.
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.distance import CURVES, Cloud, Origins
 from lossmap.artifacts.embedding import Embedding, save_embedding
 from lossmap.artifacts.provenance import Provenance
@@ -34,33 +32,25 @@ Points = tuple[np.ndarray, dict[str, np.ndarray]]
 """Points (rows, 2) and diagnostics."""
 
 
-def save_embeddings(
-    cloud: Cloud,
-    techniques: Mapping[str, dict],
-    paths: Iterable[str | Path],
-    provenance: Provenance,
-) -> None:
+def save_embeddings(cloud: Cloud, artifacts: Mapping[Path, Provenance]) -> None:
     """Embed a cloud in several ways and write one artifact for each.
 
     Parameters
     ----------
     cloud : what is embedded
-    techniques : specification of each technique by the name of its artifact
-    paths : where the artifacts go; file names without suffix are names in `techniques`
-    provenance : of the job; each artifact gets its own technique's specification
+    artifacts : what is stored with each artifact, by its path; the specifications are techniques
 
     Raises
     ------
     LossmapError
         A technique's settings do not fit the cloud, or an artifact cannot be written.
     """
-    for path in paths:
-        spec = techniques[Path(path).stem]
+    for path, provenance in artifacts.items():
         try:
-            embedding = embed(cloud, spec)
+            embedding = embed(cloud, provenance.parameters())
         except LossmapError as error:
             raise LossmapError(f"{path}: {error}") from error
-        save_embedding(path, embedding, replace(provenance, spec=canonical_json(spec)))
+        save_embedding(path, embedding, provenance)
 
 
 def embed(cloud: Cloud, spec: dict) -> Embedding:

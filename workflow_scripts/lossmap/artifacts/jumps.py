@@ -1,8 +1,7 @@
 """The artifact `jumps`: retraining from one minimum after jumps along one direction."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -56,21 +55,6 @@ def save_jumps(
         **{name: curves[name] for name in CURVES},
     }
     save_artifact(path, KIND, datasets, provenance)
-
-
-def assign_directions(
-    provenance: Provenance, paths: Iterable[str | Path]
-) -> dict[Path, Provenance]:
-    """Return the provenance of each direction of a job: what they share, and the seed of its name.
-
-    Which directions one job makes is no parameter of any of them: it may change without a rebuild.
-    """
-    found = {}
-    for path in map(Path, paths):
-        seed = int(path.stem.rpartition("-d")[2])
-        spec = canonical_json(provenance.parameters() | {"direction": seed})
-        found[path] = replace(provenance, spec=spec)
-    return found
 
 
 def spec_of_resume_points(spec: Mapping) -> str:

@@ -9,7 +9,7 @@ made since.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lossmap.artifacts.canonical import canonical_json
@@ -37,6 +37,16 @@ class Provenance:
     def record(self) -> dict:
         """Return what is stored of it."""
         return {"spec": self.spec, "code": self.code, "inputs": dict(self.inputs)}
+
+    def split(self, paths: Iterable[str | Path]) -> dict[Path, "Provenance"]:
+        """Return the provenance of each artifact of a job that was told their specs by name.
+
+        What one job makes is no parameter of any of it: that may change without a rebuild.
+        """
+        specs = self.parameters()
+        return {
+            path: replace(self, spec=canonical_json(specs[path.stem])) for path in map(Path, paths)
+        }
 
     def mark(self, content: str) -> Mark:
         """Return the mark of an artifact with the given content digest."""

@@ -1,4 +1,4 @@
-"""The commands that look after results: ``python -m lossmap.upkeep audit | adopt | archive``."""
+"""Commands that look after results: ``python -m lossmap.upkeep audit | adopt | archive | dag``."""
 
 import argparse
 import sys
@@ -12,9 +12,10 @@ from lossmap.upkeep.archive import write_archive
 from lossmap.upkeep.audit import Finding, audit
 from lossmap.workflow.codehash import search_folders
 from lossmap.workflow.configuration import load_configuration, read_settings
-from lossmap.workflow.recipes import Recipes
+from lossmap.workflow.expected import Expected
+from lossmap.workflow.picture import draw_stages
+from lossmap.workflow.stages import ROOT, declare_extensions
 
-ROOT = Path(__file__).resolve().parents[3]
 LOCKS = Path(".snakemake/locks")
 
 
@@ -26,11 +27,10 @@ def main(words: list[str] | None = None) -> int:
             {"scale": asked.scale} if asked.scale else {}
         )
         config = load_configuration(ROOT / "config", given)
+        declare_extensions(config)
         results = asked.results or Path("results") / config["scale"]
-        recipes = Recipes(
-            config, ROOT / "workflow_scripts", search_folders(), results, _movie(results)
-        )
-        return asked.command(asked, recipes, given)
+        expected = Expected(config, search_folders(), results, _movie(results))
+        return asked.command(asked, expected, given)
     except LossmapError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -43,6 +43,7 @@ def _read_words(words: list[str] | None) -> argparse.Namespace:
         ("audit", run_audit, "say what is stale, missing, orphaned or damaged; changes nothing"),
         ("adopt", run_adopt, "keep artifacts though the code has changed, on your word"),
         ("archive", run_archive, "write results, workflow, lock and citation as one file"),
+        ("dag", run_dag, "print the graph of the stages for Graphviz"),
     ):
         one = commands.add_parser(name, help=text, description=text)
         one.set_defaults(command=command)
@@ -64,17 +65,17 @@ def _movie(results: Path) -> str:
     return next(iter(sorted(found & {"mp4", "gif"})), None) or choose_movie()
 
 
-def run_audit(asked: argparse.Namespace, recipes: Recipes, given: dict) -> int:
+def run_audit(asked: argparse.Namespace, expected: Expected, given: dict) -> int:
     """Print what is wrong, and a last line that counts it."""
-    found = audit(recipes)
+    found = audit(expected)
     _print(found)
     counts = Counter(finding.kind for finding in found)
     said = ", ".join(f"{counts[k]} {k}" for k in ("stale", "missing", "orphaned", "damaged"))
-    print(f"{recipes.results}: {said}")
+    print(f"{expected.results}: {said}")
     return 1 if found else 0
 
 
-def run_adopt(asked: argparse.Namespace, recipes: Recipes, given: dict) -> int:
+def run_adopt(asked: argparse.Namespace, expected: Expected, given: dict) -> int:
     """Stamp anew what nothing but the code has changed of; refuse everything else."""
     if LOCKS.is_dir() and any(LOCKS.iterdir()):
         raise LossmapError(
@@ -83,10 +84,10 @@ def run_adopt(asked: argparse.Namespace, recipes: Recipes, given: dict) -> int:
         )
     if not asked.because.strip():
         raise LossmapError("--because: say why no result can have changed; it is kept with them")
-    adoptable, refused = split_adoptable(audit(recipes))
+    adoptable, refused = split_adoptable(audit(expected))
     for finding in adoptable:
-        adopt_artifact(finding.path, recipes.code(*finding.target), asked.because)
-    kept = adopt_resume_points(recipes)
+        adopt_artifact(finding.path, expected.code(*finding.target), asked.because)
+    kept = adopt_resume_points(expected)
     _print(refused)
     print(f"adopted {len(adoptable)} artifacts and {len(kept)} resume points")
     if refused:
@@ -94,17 +95,23 @@ def run_adopt(asked: argparse.Namespace, recipes: Recipes, given: dict) -> int:
     return 1 if refused else 0
 
 
-def run_archive(asked: argparse.Namespace, recipes: Recipes, given: dict) -> int:
+def run_archive(asked: argparse.Namespace, expected: Expected, given: dict) -> int:
     """Write the archive, unless anything that would go into it is wrong."""
-    wrong = [finding for finding in audit(recipes) if finding.kind != "orphaned"]
+    wrong = [finding for finding in audit(expected) if finding.kind != "orphaned"]
     if wrong:
         _print(wrong)
         raise LossmapError(
-            f"{recipes.results}: {len(wrong)} things are wrong; make them anew, then archive"
+            f"{expected.results}: {len(wrong)} things are wrong; make them anew, then archive"
         )
-    path = asked.output or Path(f"lossmap-{recipes.config['scale']}.tar")
-    count = write_archive(path, ROOT, recipes, given)
+    path = asked.output or Path(f"lossmap-{expected.config['scale']}.tar")
+    count = write_archive(path, ROOT, expected, given)
     print(f"{path}: {count} files, {path.stat().st_size / 1e6:.0f} MB")
+    return 0
+
+
+def run_dag(asked: argparse.Namespace, expected: Expected, given: dict) -> int:
+    """Print the graph of the stages."""
+    print(draw_stages(expected.config))
     return 0
 
 

@@ -21,8 +21,8 @@ from lossmap.artifacts.provenance import read_resume_folder, resume_folder, resu
 from lossmap.artifacts.seal import seal
 from lossmap.artifacts.store import read_provenance
 from lossmap.upkeep.audit import Finding, resume_folders
-from lossmap.workflow import specs
-from lossmap.workflow.recipes import Recipes
+from lossmap.workflow.expected import Expected
+from lossmap.workflow.stages import STAGES
 
 
 def split_adoptable(found: list[Finding]) -> tuple[list[Finding], list[Finding]]:
@@ -69,20 +69,20 @@ def adopt_artifact(path: Path, code: str, because: str) -> None:
                 os.unlink(temporary)
 
 
-def adopt_resume_points(recipes: Recipes) -> list[Path]:
+def adopt_resume_points(expected: Expected) -> list[Path]:
     """Keep resume points of which nothing but the code has changed; return their new folders."""
     kept = []
-    for stage, folder in resume_folders(recipes):
+    for stage, folder in resume_folders(expected):
         name, made_by = folder.name.rpartition("-")[0], read_resume_folder(folder)
-        if made_by is None or name not in specs.names_of(recipes.config, stage):
+        if made_by is None or name not in STAGES[stage].names(expected.config):
             continue
-        now = recipes.of_resume_points(stage, name, made_by.inputs)
-        target = resume_folder(recipes.path(stage, name), now)
+        now = expected.of_resume_points(stage, name, made_by.inputs)
+        target = resume_folder(expected.path(stage, name), now)
         if made_by.spec == now.spec and folder.is_dir() and not target.exists():
             write_text(resume_note(target), canonical_json(now.record()))
             os.replace(folder, target)
             resume_note(folder).unlink()
-            _link_again(recipes.path(stage, name), target / FINISHED)
+            _link_again(expected.path(stage, name), target / FINISHED)
             kept.append(target)
     return kept
 

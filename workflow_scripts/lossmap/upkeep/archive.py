@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from lossmap.artifacts.files import replacing
-from lossmap.workflow import specs
-from lossmap.workflow.recipes import Recipes
+from lossmap.workflow.expected import Expected
+from lossmap.workflow.stages import ROOT
 from lossmap.workflow.targets import all_targets
 
 WORKFLOW = (
@@ -35,7 +35,7 @@ results/{scale}/dataset; the files that they came from are not needed.
 """
 
 
-def write_archive(path: Path, root: Path, recipes: Recipes, given: Mapping) -> int:
+def write_archive(path: Path, root: Path, expected: Expected, given: Mapping) -> int:
     """Write results, workflow, settings, guide and checksums as one tar file; return its files.
 
     Equal results give equal bytes. Weights do not compress, so nothing is compressed.
@@ -44,7 +44,7 @@ def write_archive(path: Path, root: Path, recipes: Recipes, given: Mapping) -> i
     ----------
     path : the archive
     root : folder of the workflow
-    recipes : whose artifacts go in
+    expected : whose artifacts go in
     given : the user's own settings, over the scale
 
     Raises
@@ -52,14 +52,14 @@ def write_archive(path: Path, root: Path, recipes: Recipes, given: Mapping) -> i
     LossmapError
         The archive cannot be written.
     """
-    scale = recipes.config["scale"]
+    scale = expected.config["scale"]
     settings = {key: value for key, value in given.items() if key != "data_dir"}
     settings |= {"scale": scale, "keep_datasets": True}
     texts = {
         SETTINGS: yaml.safe_dump(settings, sort_keys=True),
         "ARCHIVE.txt": GUIDE.format(scale=scale, settings=SETTINGS),
     }
-    files = dict(sorted([*_workflow_files(root, recipes), *_result_files(recipes, scale)]))
+    files = dict(sorted([*_workflow_files(root, expected), *_result_files(expected, scale)]))
     sums = {name: _hash_file(file) for name, file in files.items()}
     sums |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     texts["SHA256SUMS"] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
@@ -74,31 +74,32 @@ def write_archive(path: Path, root: Path, recipes: Recipes, given: Mapping) -> i
     return len(files) + len(texts)
 
 
-def _workflow_files(root: Path, recipes: Recipes) -> Iterator[tuple[str, Path]]:
+def _workflow_files(root: Path, expected: Expected) -> Iterator[tuple[str, Path]]:
     for part in WORKFLOW:
         found = [root / part] if (root / part).is_file() else sorted((root / part).rglob("*"))
         for file in found:
             if file.is_file() and "__pycache__" not in file.parts:
                 yield str(file.relative_to(root)), file
-    for factory in {specs.factory_of(recipes.config, run) for run in recipes.config["runs"]}:
-        yield from _own_modules(factory.partition(".")[0].partition(":")[0], recipes)
+    pairs = [target.split("/", 1) for target in all_targets(expected.config)]
+    for function in {f for pair in pairs for f in expected.reached(*pair)}:
+        yield from _own_modules(function.partition(".")[0].partition(":")[0], expected)
 
 
-def _own_modules(top: str, recipes: Recipes) -> Iterator[tuple[str, Path]]:
+def _own_modules(top: str, expected: Expected) -> Iterator[tuple[str, Path]]:
     """Yield the files of a network that the user has written beside the workflow."""
     here = Path.cwd()
-    for folder in (here, *map(Path, recipes.search)):
+    for folder in (here, *map(Path, expected.search)):
         found = [folder / f"{top}.py", *(folder / top).rglob("*.py")]
-        if folder.resolve() != recipes.scripts.resolve() and folder.is_relative_to(here):
+        if folder.resolve() != ROOT / "workflow_scripts" and folder.is_relative_to(here):
             yield from ((str(f.relative_to(here)), f) for f in found if f.is_file())
 
 
-def _result_files(recipes: Recipes, scale: str) -> Iterator[tuple[str, Path]]:
-    for target in all_targets(recipes.config):
+def _result_files(expected: Expected, scale: str) -> Iterator[tuple[str, Path]]:
+    for target in all_targets(expected.config):
         pair = target.split("/", 1)
-        for file in (recipes.path(*pair), *recipes.renderings(*pair), *recipes.records(*pair)):
+        for file in (expected.path(*pair), *expected.renderings(*pair), *expected.records(*pair)):
             if file.is_file():
-                yield f"results/{scale}/{file.relative_to(recipes.results)}", file
+                yield f"results/{scale}/{file.relative_to(expected.results)}", file
 
 
 def _hash_file(file: Path) -> str:

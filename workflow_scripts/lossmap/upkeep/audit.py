@@ -13,13 +13,11 @@ from lossmap.artifacts.provenance import Provenance, resume_folder
 from lossmap.artifacts.seal import read_mark
 from lossmap.artifacts.store import digest_of, name_of, verify_artifact
 from lossmap.errors import LossmapError
-from lossmap.upkeep.kinds import KINDS
-from lossmap.workflow import specs
+from lossmap.workflow.expected import Expected
 from lossmap.workflow.freshness import in_order
-from lossmap.workflow.recipes import Recipes
+from lossmap.workflow.stages import STAGES
 from lossmap.workflow.targets import all_targets
 
-RESUMABLE = ("trajectory", "jumps")
 SHOWN = 4
 """Differences of a specification that one finding lists."""
 
@@ -42,75 +40,74 @@ class Finding:
         return self.path.parent.name, self.path.stem
 
 
-def audit(recipes: Recipes) -> list[Finding]:
+def audit(expected: Expected) -> list[Finding]:
     """Return everything that is wrong with the results of a configuration, sources first.
 
     Specification, code and inputs of every artifact are worked out anew and compared with what it
     says; its bytes, with its seal and its digest, whatever its size.
     """
-    targets = in_order(recipes.config, all_targets(recipes.config))
+    targets = in_order(expected.config, all_targets(expected.config))
     found: list[Finding] = []
     digests: dict[str, str] = {}
     for target in targets:
-        found += _audit_artifact(recipes, target, digests)
-    found += _find_orphans(recipes, targets)
-    return [*found, *_find_idle_resume_points(recipes, digests)]
+        found += _audit_artifact(expected, target, digests)
+    found += _find_orphans(expected, targets)
+    return [*found, *_find_idle_resume_points(expected, digests)]
 
 
-def _audit_artifact(recipes: Recipes, target: str, digests: dict[str, str]) -> Iterator[Finding]:
+def _audit_artifact(expected: Expected, target: str, digests: dict[str, str]) -> Iterator[Finding]:
     stage, name = target.split("/", 1)
-    path = recipes.path(stage, name)
+    path = expected.path(stage, name)
     if not path.is_file():
         yield Finding("missing", path, "not made yet")
         return
     try:
-        provenance, digests[target] = verify_artifact(path, KINDS[stage])
+        provenance, digests[target] = verify_artifact(path, STAGES[stage].kind)
     except LossmapError as error:
         yield Finding("damaged", path, str(error).removeprefix(f"{path}: "))
         return
     if read_mark(path) != provenance.mark(digests[target]):
         yield Finding("damaged", path, "its mark is not that of its attributes; delete it")
         return
-    parts = dict(_differences(recipes, target, provenance, digests))
+    parts = dict(_differences(expected, target, provenance, digests))
     if parts:
         yield Finding("stale", path, "; ".join(parts.values()), tuple(parts))
-    for rendering in recipes.renderings(stage, name):
+    for rendering in expected.renderings(stage, name):
         if not rendering.is_file():
             yield Finding("missing", rendering, "not drawn or printed yet")
 
 
 def _differences(
-    recipes: Recipes, target: str, provenance: Provenance, digests: Mapping[str, str]
+    expected: Expected, target: str, provenance: Provenance, digests: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Yield each part of an artifact's provenance that is not as it should be, and in what."""
     stage, name = target.split("/", 1)
-    spec = recipes.spec(stage, name)
+    spec = expected.spec(stage, name)
     if provenance.spec != spec:
         yield "spec", explain(json.loads(provenance.spec), json.loads(spec))
-    if provenance.code != recipes.code(stage, name):
+    if provenance.code != expected.code(stage, name):
         yield "code", "made by other code"
-    expected = _expected_inputs(recipes, target, provenance, digests)
+    inputs = _expected_inputs(expected, target, provenance, digests)
     changed = [
         name
-        for name in sorted({*expected, *provenance.inputs})
-        if expected.get(name) != provenance.inputs.get(name)
+        for name in sorted({*inputs, *provenance.inputs})
+        if inputs.get(name) != provenance.inputs.get(name)
     ]
     if changed:
         yield "inputs", f"made from another {_listed(changed)}"
 
 
 def _expected_inputs(
-    recipes: Recipes, target: str, provenance: Provenance, digests: Mapping[str, str]
+    expected: Expected, target: str, provenance: Provenance, digests: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the digests of the sources that are there; of those that are not, as recorded."""
     stage, name = target.split("/", 1)
-    if stage == "dataset":
-        file = None if recipes.is_kept(stage, name) else specs.dataset_file(recipes.config, name)
-        if file is not None and file.is_file():
-            return {name_of(file): digest_of(file)}
-        return dict(provenance.inputs)
-    recorded = provenance.inputs
-    found = {source: digests.get(source) for source in specs.sources(recipes.config, stage, name)}
+    recorded, files = provenance.inputs, expected.files(stage, name)
+    found = {source: digests.get(source) for source in expected.sources(stage, name)}
+    there = [file for file in files if file.is_file()]
+    if not found and not there:  # downloaded, or its file is not here: nothing to compare with
+        return dict(recorded)
+    found |= {name_of(file): digest_of(file) for file in there}
     return {source: digest or recorded.get(source, "missing") for source, digest in found.items()}
 
 
@@ -142,35 +139,36 @@ def _listed(items: list[str]) -> str:
     return ", ".join(items[:SHOWN]) + more
 
 
-def _find_orphans(recipes: Recipes, targets: Iterable[str]) -> Iterator[Finding]:
+def _find_orphans(expected: Expected, targets: Iterable[str]) -> Iterator[Finding]:
     pairs = [tuple(target.split("/", 1)) for target in targets]
-    known = {recipes.path(*pair) for pair in pairs}
-    known.update(path for pair in pairs for path in recipes.renderings(*pair))
-    for stage in KINDS:
-        for path in sorted((recipes.results / stage).glob("*")):
+    known = {expected.path(*pair) for pair in pairs}
+    known.update(path for pair in pairs for path in expected.renderings(*pair))
+    for stage in STAGES:
+        for path in sorted((expected.results / stage).glob("*")):
             if path.name.startswith("."):
                 yield Finding("orphaned", path, "half-written: its job was killed, or runs")
             elif path not in known:
                 yield Finding("orphaned", path, "no part of this configuration")
 
 
-def _find_idle_resume_points(recipes: Recipes, digests: Mapping[str, str]) -> Iterator[Finding]:
+def _find_idle_resume_points(expected: Expected, digests: Mapping[str, str]) -> Iterator[Finding]:
     """Yield resume points that no job would go on from."""
-    for stage, folder in resume_folders(recipes):
+    for stage, folder in resume_folders(expected):
         name = folder.name.rpartition("-")[0]
-        if name not in specs.names_of(recipes.config, stage):
+        if name not in STAGES[stage].names(expected.config):
             yield Finding("orphaned", folder, "resume points of no part of this configuration")
             continue
-        sources = specs.sources(recipes.config, stage, name)
-        now = recipes.of_resume_points(stage, name, {s: digests.get(s, "") for s in sources})
-        if folder != resume_folder(recipes.path(stage, name), now):
+        sources = expected.sources(stage, name)
+        now = expected.of_resume_points(stage, name, {s: digests.get(s, "") for s in sources})
+        if folder != resume_folder(expected.path(stage, name), now):
             yield Finding("orphaned", folder, "resume points of other settings, code or inputs")
 
 
-def resume_folders(recipes: Recipes) -> list[tuple[str, Path]]:
+def resume_folders(expected: Expected) -> list[tuple[str, Path]]:
     """Return every folder of resume points that says what it belongs to, with its stage."""
     return [
         (stage, note.with_suffix(""))
-        for stage in RESUMABLE
-        for note in sorted((recipes.results / ".resume" / stage).glob("*.json"))
+        for stage, each in STAGES.items()
+        if any(maker.resume_spec for maker in each.makers)
+        for note in sorted((expected.results / ".resume" / stage).glob("*.json"))
     ]

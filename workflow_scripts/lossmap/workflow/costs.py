@@ -4,7 +4,7 @@ Numbers for limits and for `estimate`, not measurements: parameters and multiply
 those of the full-width network in the configuration, scaled by the square of the width.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
@@ -18,7 +18,7 @@ from lossmap.workflow.configuration import (
     run_recipe,
     statistics_of,
 )
-from lossmap.workflow.specs import network_spec, run_of
+from lossmap.workflow.specs import network_spec
 
 UNKNOWN = {"parameters": 10_000_000, "macs": 500_000_000}
 """Assumed of a network that says nothing of its size."""
@@ -29,10 +29,6 @@ STREAM_MB = 300
 """For weight vectors that are streamed, however many and long they are: see geometry/columns.py."""
 TRAINING_PASSES = 3
 """A training step costs about three forward passes: forward, and twice as much backward."""
-MARGIN = 4
-"""Time limits are this many times the estimate."""
-NETWORK_STAGES = ("trajectory", "jumps", "grid", "projection")
-"""What computes with a network, on a GPU where there is one."""
 START_SECONDS = 2.0
 """Of every job: Python, its libraries, reading what it needs. Measured without a GPU."""
 DRAWING_SECONDS = 2.0
@@ -81,33 +77,34 @@ def image_counts(config: dict, dataset: str) -> tuple[int, int]:
     return entry.get("train") or full[0], entry.get("test") or full[1]
 
 
-def measure_cost(config: dict, stage: str, name: str) -> Cost:
-    """Return what one artifact takes; figures and tables count as nothing."""
-    if stage == "dataset":
-        size = sum(image_counts(config, name)) * 3072 / 2**20
-        return Cost(0.0, int(BASE_MB + TORCH_MB + 3 * size), size)
-    if stage == "jumps":
-        return _jumps_cost(config, name)
-    if stage == "distance":
-        return _distance_cost(config, name)
-    if stage == "embedding":
-        rows = cloud_size(config, embedding_names(config)[name][0])[0]
-        matrix_mb, seconds = 8 * rows**2 / 2**20, METHOD_SECONDS + EMBEDDING_SECONDS * rows**3
-        memory = int(BASE_MB + EMBEDDING_MB + 12 * matrix_mb)
-        return Cost(0.0, memory, 1.0 + matrix_mb, seconds=seconds)
-    if stage not in ("trajectory", "basis", "grid", "projection"):
-        return Cost(0.0, BASE_MB, 1.0, seconds=DRAWING_SECONDS)
-    return _network_cost(config, stage, name)
+def dataset_cost(config: dict, name: str) -> Cost:
+    """Return what a data set takes."""
+    size = sum(image_counts(config, name)) * 3072 / 2**20
+    return Cost(0.0, int(BASE_MB + TORCH_MB + 3 * size), size)
 
 
-def _jumps_cost(config: dict, name: str) -> Cost:
+def embedding_cost(config: dict, name: str) -> Cost:
+    """Return what an embedding takes."""
+    rows = cloud_size(config, embedding_names(config)[name][0])[0]
+    matrix_mb, seconds = 8 * rows**2 / 2**20, METHOD_SECONDS + EMBEDDING_SECONDS * rows**3
+    memory = int(BASE_MB + EMBEDDING_MB + 12 * matrix_mb)
+    return Cost(0.0, memory, 1.0 + matrix_mb, seconds=seconds)
+
+
+def drawing_cost(config: dict, name: str) -> Cost:
+    """Return what a figure, a table or a ledger takes."""
+    return Cost(0.0, BASE_MB, 1.0, seconds=DRAWING_SECONDS)
+
+
+def jumps_cost(config: dict, name: str) -> Cost:
     """Return the cost of one direction: its runs share the images, one trains at a time."""
-    run, minimum = run_of(config, "jumps", name), minimum_of(config, jump_names(config)[name][0])
+    minimum = minimum_of(config, jump_names(config)[name][0])
+    run = minimum["run"]
     parameters, macs = network_size(config, run)
     train, test = image_counts(config, config["runs"][run]["dataset"])
     steps, epochs = len(minimum["steps"]), minimum["epochs"]
     measured = (epochs + 1) * (test + metrics_of(config, run)["images"])
-    single = _network_cost(config, "trajectory", run)
+    single = trajectory_cost(config, run)
     disk = steps * (epochs + 1) * 4 * parameters / 2**20
     batch = run_recipe(config, run)["batch_size"]
     return Cost(
@@ -138,60 +135,71 @@ def cloud_size(config: dict, name: str) -> tuple[int, int]:
     return 1 + jumps * (minimum["epochs"] + 1), network_size(config, minimum["run"])[0]
 
 
-def _distance_cost(config: dict, name: str) -> Cost:
+def distance_cost(config: dict, name: str) -> Cost:
+    """Return what the distances of a cloud take."""
     rows, parameters = cloud_size(config, name)
     matrix_mb = 8 * rows**2 / 2**20
     return Cost(rows**2 * parameters, int(BASE_MB + STREAM_MB + 8 * matrix_mb), 1.0 + 3 * matrix_mb)
 
 
-def _network_cost(config: dict, stage: str, name: str) -> Cost:
-    run = run_of(config, stage, name)
+@dataclass(frozen=True)
+class _Sizes:
+    """What the costs of a run's artifacts follow from."""
+
+    parameters: int
+    macs: float
+    theta_mb: float
+    data_mb: float
+    batch_mb: float
+    snapshots: int
+
+
+def _sizes(config: dict, run: str) -> _Sizes:
     recipe = run_recipe(config, run)
     parameters, macs = network_size(config, run)
     train, test = image_counts(config, config["runs"][run]["dataset"])
-    snapshots = len(kept_epochs(recipe))
-    theta_mb, images_mb = 4 * parameters / 2**20, 4 * 3072 * (train + test) / 2**20
+    theta_mb, data_mb = 4 * parameters / 2**20, 4 * 3072 * (train + test) / 2**20
     batch_mb = 64 * macs / 1e6 * recipe["batch_size"] / 1000
-    if stage == "trajectory":
-        measured = snapshots * (test + metrics_of(config, run)["images"])
-        images = recipe["epochs"] * train * TRAINING_PASSES + measured
-        calls = _training_calls(recipe["epochs"], train, recipe["batch_size"], measured)
-        memory = BASE_MB + TORCH_MB + 6 * theta_mb + images_mb + batch_mb
-        return Cost(images * macs, int(memory), snapshots * theta_mb, calls)
-    if stage == "basis":
-        axes = 2 * len(config["bases"][name].get("seeds", [0]))
-        memory = BASE_MB + STREAM_MB + (4 * axes + 2) * theta_mb
-        return Cost(2.0 * snapshots**2 * parameters, int(memory), (axes + 1) * theta_mb)
-    points = _evaluated_points(config, stage, name, snapshots)
-    memory = BASE_MB + TORCH_MB + 12 * theta_mb + images_mb + batch_mb / 4
-    images, batch = config["evaluation"]["images"], config["evaluation"]["batch"]
-    return Cost(points * images * macs, int(memory), 1.0, points * ceil(images / batch))
+    return _Sizes(parameters, macs, theta_mb, data_mb, batch_mb, len(kept_epochs(recipe)))
 
 
-def _evaluated_points(config: dict, stage: str, name: str, snapshots: int) -> int:
-    entry = config[f"{stage}s"][name]
-    passes = 2 if statistics_of(config, entry) == "recalibrate" else 1
-    if stage == "grid":
-        return passes * entry.get("resolution", config["grid"]["resolution"]) ** 2
+def trajectory_cost(config: dict, run: str) -> Cost:
+    """Return what a training run takes."""
+    size, recipe = _sizes(config, run), run_recipe(config, run)
+    train, test = image_counts(config, config["runs"][run]["dataset"])
+    measured = size.snapshots * (test + metrics_of(config, run)["images"])
+    images = recipe["epochs"] * train * TRAINING_PASSES + measured
+    calls = _training_calls(recipe["epochs"], train, recipe["batch_size"], measured)
+    memory = BASE_MB + TORCH_MB + 6 * size.theta_mb + size.data_mb + size.batch_mb
+    return Cost(images * size.macs, int(memory), size.snapshots * size.theta_mb, calls)
+
+
+def basis_cost(config: dict, name: str) -> Cost:
+    """Return what a plane takes."""
+    entry = config["bases"][name]
+    size, axes = _sizes(config, entry["run"]), 2 * len(entry.get("seeds", [0]))
+    memory = BASE_MB + STREAM_MB + (4 * axes + 2) * size.theta_mb
+    return Cost(2.0 * size.snapshots**2 * size.parameters, int(memory), (axes + 1) * size.theta_mb)
+
+
+def grid_cost(config: dict, name: str) -> Cost:
+    """Return what a landscape takes."""
+    entry = config["grids"][name]
+    points = entry.get("resolution", config["grid"]["resolution"]) ** 2
+    return _evaluation_cost(config, entry, lambda snapshots: points)
+
+
+def projection_cost(config: dict, name: str) -> Cost:
+    """Return what a projection takes."""
+    entry = config["projections"][name]
     planes = len(config["bases"][entry["basis"]].get("seeds", [0]))
-    return passes * snapshots * (1 + 2 * planes)
+    return _evaluation_cost(config, entry, lambda snapshots: snapshots * (1 + 2 * planes))
 
 
-def job_seconds(config: dict, stage: str, names: Iterable[str], gpu: bool) -> float:
-    """Return how long a job takes that makes some artifacts, by the rates of the configuration.
-
-    A pass through a small network takes a GPU no less time than launching its operations does.
-    """
-    costs = [measure_cost(config, stage, name) for name in names]
-    flop, calls = 2 * sum(cost.macs for cost in costs), sum(cost.calls for cost in costs)
-    rates = config["resources"]
-    if gpu and stage in NETWORK_STAGES:
-        computing = max(flop / (1e9 * rates["gpu_gflops"]), calls * rates["gpu_call_ms"] / 1e3)
-    else:
-        computing = flop / (1e9 * rates["gflops"] * rates["threads"].get(stage, 1))
-    return START_SECONDS + computing + sum(cost.seconds for cost in costs)
-
-
-def time_limit(config: dict, stage: str, names: Iterable[str], gpu: bool) -> int:
-    """Return a time limit in minutes for a job that makes some artifacts, generous by `MARGIN`."""
-    return 10 + int(MARGIN * job_seconds(config, stage, names, gpu) / 60)
+def _evaluation_cost(config: dict, entry: dict, count: Callable[[int], int]) -> Cost:
+    size = _sizes(config, config["bases"][entry["basis"]]["run"])
+    passes = 2 if statistics_of(config, entry) == "recalibrate" else 1
+    points = passes * count(size.snapshots)
+    memory = BASE_MB + TORCH_MB + 12 * size.theta_mb + size.data_mb + size.batch_mb / 4
+    images, batch = config["evaluation"]["images"], config["evaluation"]["batch"]
+    return Cost(points * images * size.macs, int(memory), 1.0, points * ceil(images / batch))

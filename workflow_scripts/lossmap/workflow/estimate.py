@@ -2,16 +2,11 @@
 
 from collections.abc import Mapping
 
-from lossmap.workflow.costs import START_SECONDS, measure_cost
+from lossmap.workflow.costs import START_SECONDS
 from lossmap.workflow.schedule import CPU_JOBS, Job, collect_jobs, longest_chain, simulate
 from lossmap.workflow.specs import network_spec
+from lossmap.workflow.stages import STAGES, cost_of
 from lossmap.workflow.targets import all_targets
-
-STAGES = (
-    *("dataset", "trajectory", "basis", "grid", "projection", "jumps", "distance", "embedding"),
-    *("figure", "animation", "table", "claims"),
-)
-TRAINING = ("trajectory", "jumps")
 
 
 def estimate_spec(config: dict) -> dict:
@@ -43,7 +38,8 @@ def estimate_spec(config: dict) -> dict:
 
 def _stage_cost(config: dict, stage: str, jobs: Mapping[str, Job]) -> dict:
     targets = [target.split("/", 1) for target in all_targets(config)]
-    costs = [measure_cost(config, *target) for target in targets if target[0] == stage]
+    names = [name for other, name in targets if other == stage]
+    costs = [cost_of(config, stage, name) for name in names]
     found = [job for key, job in jobs.items() if key.startswith(f"{stage}/")]
     return {
         "jobs": len(found),
@@ -72,7 +68,8 @@ def describe_estimate(spec: dict, measured: Mapping[str, float], device: str, th
     here = gpu = 0.0
     for stage in STAGES:
         cost = spec["stages"][stage]
-        rate = measured["training" if stage in TRAINING else "evaluation"]
+        trains = any(maker.resume_spec for maker in STAGES[stage].makers)
+        rate = measured["training" if trains else "evaluation"]
         hours = (cost["flop"] / rate + cost["other_seconds"]) / 3600
         gpu_hours = cost["gpu_seconds"] / 3600
         here, gpu = here + hours, gpu + gpu_hours

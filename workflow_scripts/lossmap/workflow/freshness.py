@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
 from lossmap.artifacts.seal import Mark, mark_inputs, mark_recipe, read_mark
-from lossmap.workflow import specs
-from lossmap.workflow.recipes import Recipes
+from lossmap.workflow.expected import Expected
+from lossmap.workflow.stages import sources
 
 
 @dataclass(frozen=True)
@@ -34,32 +34,32 @@ class Survey:
     foreign: list[str]
 
 
-def survey(recipes: Recipes, targets: Iterable[str]) -> Survey:
+def survey(expected: Expected, targets: Iterable[str]) -> Survey:
     """Compare the marks of artifacts with what they should be; reads 512 bytes of each.
 
     What a data set was made from outside of the results is not looked at.
     """
     found = Survey([], [], [], [])
     marks: dict[str, Mark] = {}
-    for target in in_order(recipes.config, targets):
+    for target in in_order(expected.config, targets):
         stage, name = target.split("/", 1)
-        path = recipes.path(stage, name)
+        path = expected.path(stage, name)
         if not path.is_file():
             found.missing.append(target)
         elif (mark := read_mark(path)) is None:
             found.foreign.append(target)
         else:
             marks[target] = mark
-            fresh = _is_fresh(recipes, target, mark, marks)
+            fresh = _is_fresh(expected, target, mark, marks)
             (found.fresh if fresh else found.stale).append(target)
     return found
 
 
-def _is_fresh(recipes: Recipes, target: str, mark: Mark, marks: Mapping[str, Mark]) -> bool:
+def _is_fresh(expected: Expected, target: str, mark: Mark, marks: Mapping[str, Mark]) -> bool:
     stage, name = target.split("/", 1)
-    if mark.recipe != mark_recipe(recipes.spec(stage, name), recipes.code(stage, name)):
+    if mark.recipe != mark_recipe(expected.spec(stage, name), expected.code(stage, name)):
         return False
-    sources = specs.sources(recipes.config, stage, name)
+    sources = expected.sources(stage, name)
     if not sources or not marks.keys() >= set(sources):  # a source that is missing is made first
         return True
     return mark.inputs == mark_inputs({source: marks[source].content for source in sources})
@@ -68,11 +68,11 @@ def _is_fresh(recipes: Recipes, target: str, mark: Mark, marks: Mapping[str, Mar
 def in_order(config: dict, targets: Iterable[str]) -> list[str]:
     """Return targets in the order of the data, sources before what is made from them."""
     wanted = set(targets)
-    graph = {target: specs.sources(config, *target.split("/", 1)) for target in sorted(wanted)}
+    graph = {target: sources(config, *target.split("/", 1)) for target in sorted(wanted)}
     return [target for target in TopologicalSorter(graph).static_order() if target in wanted]
 
 
-def mend_times(recipes: Recipes, fresh: Iterable[str]) -> None:
+def mend_times(expected: Expected, fresh: Iterable[str]) -> None:
     """Give fresh artifacts that are older than their sources the time of the newest source.
 
     Copying may give files any order of time; Snakemake makes again what is older than its input.
@@ -84,13 +84,10 @@ def mend_times(recipes: Recipes, fresh: Iterable[str]) -> None:
     """
     for target in fresh:
         stage, name = target.split("/", 1)
-        sources = [
-            recipes.path(*source.split("/", 1))
-            for source in specs.sources(recipes.config, stage, name)
-        ]
+        sources = [expected.path(*source.split("/", 1)) for source in expected.sources(stage, name)]
         newest = max((path.stat().st_mtime_ns for path in sources if path.is_file()), default=0)
-        beside = [*recipes.renderings(stage, name), *recipes.records(stage, name)]
-        for path in (recipes.path(stage, name), *beside):
+        beside = [*expected.renderings(stage, name), *expected.records(stage, name)]
+        for path in (expected.path(stage, name), *beside):
             if path.is_file() and path.stat().st_mtime_ns < newest:
                 with suppress(OSError):  # on a read-only disk nothing can be made again either
                     os.utime(path, ns=(newest, newest))

@@ -7,8 +7,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lossmap.workflow.costs import NETWORK_STAGES, job_seconds
-from lossmap.workflow.specs import job_name, sources
+from lossmap.workflow.stages import job_seconds, maker_of, pack_of, sources
 from lossmap.workflow.targets import all_targets
 
 CPU_JOBS = 4
@@ -34,14 +33,14 @@ def collect_jobs(config: dict) -> dict[str, Job]:
         stage, names = key.partition("/")[0], [target.partition("/")[2] for target in targets]
         needed = (source for name in names for source in sources(config, stage, name))
         after = frozenset(_job_of(config, source) for source in needed) - {key}
-        gpu = stage in NETWORK_STAGES
+        gpu = any(maker_of(config, stage, name).run for name in names)
         jobs[key] = Job(job_seconds(config, stage, names, gpu=gpu), gpu, after)
     return jobs
 
 
 def _job_of(config: dict, target: str) -> str:
     stage, _, name = target.partition("/")
-    return f"{stage}/{job_name(config, stage, name)}"
+    return f"{stage}/{pack_of(config, stage, name).names[0]}"
 
 
 def measure_chains(jobs: Mapping[str, Job]) -> dict[str, float]:

@@ -37,6 +37,12 @@ def dataset_file(config: dict, name: str) -> Path | None:
     return None
 
 
+def dataset_files(config: dict, name: str) -> list[Path]:
+    """Return the files outside of the results that a data set is made from."""
+    file = dataset_file(config, name)
+    return [] if file is None else [file]
+
+
 def dataset_spec(config: dict, name: str) -> dict:
     """Return what the data set is made from."""
     entry, file = config["datasets"][name], dataset_file(config, name)
@@ -81,40 +87,47 @@ def trajectory_spec(config: dict, run: str) -> dict:
 
 
 def jumps_spec(config: dict, name: str) -> dict:
-    """Return how one direction is jumped along and retrained from."""
-    minimum, direction = jump_names(config)[name]
-    return retraining_spec(config, minimum) | {"direction": direction}
-
-
-def retraining_spec(config: dict, minimum: str) -> dict:
-    """Return what the directions of a minimum share.
+    """Return how one direction is jumped along and retrained from.
 
     The minimum's own recipe (horoi2021 §4) but for the optimizer's rate and momentum: a fresh one,
     at a constant rate.
     """
+    minimum, direction = jump_names(config)[name]
     entry = minimum_of(config, minimum)
     trained = trajectory_spec(config, entry["run"])
     optimizer = {
-        **{"name": "sgd", "nesterov": False, "lr": entry["lr"], "momentum": entry["momentum"]},
+        "name": "sgd",
+        "nesterov": False,
+        "lr": entry["lr"],
+        "momentum": entry["momentum"],
         "weight_decay": trained["optimizer"]["weight_decay"],
     }
-    return trained | {
+    return {
+        **trained,
         **{key: entry[key] for key in ("steps", "epochs", "ignore", "seed")},
         "optimizer": optimizer,
-        **{"schedule": {"name": "constant"}, "snapshot_every": 1},
+        "schedule": {"name": "constant"},
+        "snapshot_every": 1,
+        "direction": direction,
     }
 
 
-def jump_packs(config: dict) -> list[tuple[str, list[str]]]:
-    """Return the minimum and the artifacts of each job of the rule `jumps`."""
-    packs = []
+def jump_packs(config: dict) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the directions of each job of the rule `jumps`: stem and suffixes of their names."""
+    found = []
     for minimum in config["minima"]:
         entry = minimum_of(config, minimum)
         directions, size = entry["directions"], entry["per_job"]
         for start in range(0, len(directions), size):
             chosen = directions[start : start + size]
-            packs.append((minimum, [f"{minimum}-d{direction}" for direction in chosen]))
-    return packs
+            found.append(_pack(minimum, [f"d{direction}" for direction in chosen]))
+    return found
+
+
+def _pack(stem: str, parts: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Return a single name whole, so that one rule serves all that are single."""
+    names = [f"-{part}" for part in parts]
+    return (stem + names[0], ("",)) if len(names) == 1 else (stem, tuple(names))
 
 
 def distance_spec(config: dict, name: str) -> dict:
@@ -139,7 +152,8 @@ def _jumps_of(config: dict, minimum: str) -> list[str]:
     return [name for name, (found, _) in jump_names(config).items() if found == minimum]
 
 
-def _distance_sources(config: dict, name: str) -> list[str]:
+def distance_sources(config: dict, name: str) -> list[str]:
+    """Return what a cloud is made of."""
     cloud = config["clouds"][name]
     kind = cloud_kind(cloud)
     if kind == "tree":
@@ -160,20 +174,12 @@ def embedding_spec(config: dict, name: str) -> dict:
     return config["techniques"][technique] | config["clouds"][cloud]["embeddings"][technique]
 
 
-def embedding_packs(config: dict) -> list[tuple[str, list[str]]]:
-    """Return the cloud and the artifacts of each job of the rule `embedding`."""
-    found = {
-        cloud: [f"{cloud}-{technique}" for technique in entry["embeddings"]]
-        for cloud, entry in config["clouds"].items()
-    }
-    return [(cloud, made) for cloud, made in found.items() if made]
-
-
-def job_name(config: dict, stage: str, name: str) -> str:
-    """Return the name of the job that makes an artifact: of its log and its benchmark."""
-    if stage == "jumps":
-        return next(made[0] for _, made in jump_packs(config) if name in made)
-    return embedding_names(config)[name][0] if stage == "embedding" else name
+def embedding_packs(config: dict) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the embeddings of each cloud, as stem and suffixes: one job makes them all."""
+    clouds = config["clouds"].items()
+    return [
+        _pack(cloud, list(entry["embeddings"])) for cloud, entry in clouds if entry["embeddings"]
+    ]
 
 
 def animation_spec(config: dict, name: str) -> dict:
@@ -273,7 +279,7 @@ def table_spec(config: dict, name: str) -> dict:
     """Return what a table shows; a column says so where its data are not the paper's."""
     columns = []
     for column in config["tables"][name]["columns"]:
-        run = run_of(config, "projection", column["projections"]["center"]["pca"])
+        run = run_of_projection(config, column["projections"]["center"]["pca"])
         title = _data_title(config, run)
         here = "" if title == column["dataset"] else f" (here {title})"
         columns.append(column | {"dataset": column["dataset"] + here})
@@ -316,7 +322,7 @@ def claims_spec(config: dict, paper: str) -> dict:
 
 def claim_roots(config: dict, paper: str) -> tuple[str, ...]:
     """Return the user's own claims among a paper's, as ``module.path:function``, sorted."""
-    return tuple(sorted(name for name in config["claims"].get(paper, ()) if ":" in name))
+    return tuple(sorted(name for name in config["claims"][paper] if ":" in name))
 
 
 def _claim_case(config: dict, registry: str, name: str) -> dict | str:
@@ -347,24 +353,25 @@ def _rule_of(optimizer: dict) -> str:
     return "SGD with momentum" if optimizer["momentum"] else "SGD"
 
 
-def ledger_spec(config: dict, name: str) -> dict:
-    """Return what a paper's ledger, or the ledger that joins them, is measured on."""
-    return {"papers": list(config["claims"])} if name == LEDGER else claims_spec(config, name)
+def ledger_names(config: dict) -> list[str]:
+    """Return the papers that have claims, and the ledger that joins theirs."""
+    return [*config["claims"], LEDGER] if config["claims"] else []
 
 
-def claims_sources(config: dict, name: str) -> list[str]:
-    """Return the artifacts that claims are measured on, as ``stage/name``, sorted.
+CLAIMED = {"runs": "trajectory", "bases": "basis", "grids": "grid", "clouds": "distance"} | {
+    "projections": "projection",
+    "tables": "table",
+}
+"""The stage of the artifacts that a claim reads, by the registry of their names."""
 
-    `name` is a paper, or ``claims`` for the ledger that joins the papers'.
-    """
-    if name == LEDGER:
-        return [f"claims/{paper}" for paper in config["claims"]]
-    stages = {registry: stage for stage, registry in STAGES.items() if stage != "embedding"}
+
+def claims_sources(config: dict, paper: str) -> list[str]:
+    """Return the artifacts that the claims of a paper are measured on, sorted."""
     found = set()
-    for claim, entry in config["claims"][name].items():
+    for claim, entry in config["claims"][paper].items():
         for key, names in find_statement(claim).on.items():
             for each in entry[key]:
-                found |= _claim_artifacts(config, stages[names.registry], each)
+                found |= _claim_artifacts(config, CLAIMED[names.registry], each)
     return sorted(found)
 
 
@@ -380,82 +387,65 @@ def _cloud_artifacts(config: dict, cloud: str) -> set[str]:
     return {f"distance/{cloud}", *(f"embedding/{cloud}-{technique}" for technique in techniques)}
 
 
-def spec_of(config: dict, stage: str, name: str) -> dict:
-    """Return the specification of one artifact: the parameters that made it."""
-    make = {
-        "dataset": dataset_spec,
-        "trajectory": trajectory_spec,
-        "basis": basis_spec,
-        "grid": grid_spec,
-        "projection": projection_spec,
-        "jumps": jumps_spec,
-        "distance": distance_spec,
-        "embedding": embedding_spec,
-        "figure": figure_spec,
-        "table": table_spec,
-        "animation": animation_spec,
-        "claims": ledger_spec,
-    }
-    return make[stage](config, name)
+def run_of_grid(config: dict, name: str) -> str:
+    """Return the run whose landscape a grid is."""
+    return config["bases"][config["grids"][name]["basis"]]["run"]
 
 
-def sources(config: dict, stage: str, name: str) -> list[str]:
-    """Return the artifacts that one artifact is made from, as ``stage/name``."""
-    if stage in ("basis", "grid", "projection", "trajectory", "jumps"):
-        return _run_sources(config, stage, name)
-    find = {
-        "dataset": lambda: [],
-        "distance": lambda: _distance_sources(config, name),
-        "embedding": lambda: [f"distance/{embedding_names(config)[name][0]}"],
-        "figure": lambda: panel_sources(figure_spec(config, name)["panels"]),
-        "animation": lambda: panel_sources(animation_spec(config, name)["panels"]),
-        "table": lambda: table_sources(config, name),
-        "claims": lambda: claims_sources(config, name),
-    }
-    return find[stage]()
+def run_of_projection(config: dict, name: str) -> str:
+    """Return the run that is projected."""
+    return config["bases"][config["projections"][name]["basis"]]["run"]
 
 
-def _run_sources(config: dict, stage: str, name: str) -> list[str]:
-    run = run_of(config, stage, name)
-    dataset = f"dataset/{config['runs'][run]['dataset']}"
-    if stage == "trajectory":
-        return [dataset]
-    if stage == "jumps":
-        return [f"trajectory/{run}", dataset]
-    if stage == "basis":
-        return [f"trajectory/{run}"]
-    return [f"basis/{config[f'{stage}s'][name]['basis']}", f"trajectory/{run}", dataset]
+def run_of_jumps(config: dict, name: str) -> str:
+    """Return the run whose minimum is jumped from."""
+    return config["minima"][jump_names(config)[name][0]]["run"]
 
 
-STAGES = {
-    "dataset": "datasets",
-    "trajectory": "runs",
-    "basis": "bases",
-    "grid": "grids",
-    "projection": "projections",
-    "jumps": "minima",
-    "distance": "clouds",
-    "embedding": "clouds",
-    "figure": "figures",
-    "table": "tables",
-    "animation": "animations",
-}
-"""The stages in the order of the data, and the registry that each one's names come from."""
+def trajectory_sources(config: dict, run: str) -> list[str]:
+    """Return the data set of a run."""
+    return [f"dataset/{config['runs'][run]['dataset']}"]
 
 
-def names_of(config: dict, stage: str) -> list[str]:
-    """Return the names of a stage's artifacts."""
-    derived = {"jumps": jump_names, "embedding": embedding_names}
-    return list(derived[stage](config) if stage in derived else config[STAGES[stage]])
+def basis_sources(config: dict, name: str) -> list[str]:
+    """Return the run that a plane is fitted to."""
+    return [f"trajectory/{config['bases'][name]['run']}"]
 
 
-def run_of(config: dict, stage: str, name: str) -> str:
-    """Return the run that an artifact of a stage belongs to."""
-    if stage in ("grid", "projection"):
-        stage, name = "basis", config[f"{stage}s"][name]["basis"]
-    if stage == "jumps":
-        return config["minima"][jump_names(config)[name][0]]["run"]
-    return config["bases"][name]["run"] if stage == "basis" else name
+def grid_sources(config: dict, name: str) -> list[str]:
+    """Return basis, run and data set of a landscape."""
+    return _plane_sources(config, config["grids"][name]["basis"])
+
+
+def projection_sources(config: dict, name: str) -> list[str]:
+    """Return basis, run and data set of a projection."""
+    return _plane_sources(config, config["projections"][name]["basis"])
+
+
+def _plane_sources(config: dict, basis: str) -> list[str]:
+    (run,) = basis_sources(config, basis)
+    return [f"basis/{basis}", run, *trajectory_sources(config, run.partition("/")[2])]
+
+
+def jumps_sources(config: dict, name: str) -> list[str]:
+    """Return the run whose minimum is jumped from, and its data set."""
+    run = run_of_jumps(config, name)
+    return [f"trajectory/{run}", *trajectory_sources(config, run)]
+
+
+def embedding_sources(config: dict, name: str) -> list[str]:
+    """Return the distances that are embedded."""
+    return [f"distance/{embedding_names(config)[name][0]}"]
+
+
+def figure_sources(config: dict, name: str) -> list[str]:
+    """Return what a figure draws."""
+    return panel_sources(figure_spec(config, name)["panels"])
+
+
+def animation_sources(config: dict, name: str) -> list[str]:
+    """Return what an animation draws."""
+    return panel_sources(animation_spec(config, name)["panels"])
 
 
 def factory_of(config: dict, run: str) -> str:

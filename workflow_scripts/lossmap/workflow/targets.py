@@ -1,22 +1,12 @@
 """What can be asked for, and everything that it takes: names of the command line to artifacts."""
 
-from lossmap.workflow.specs import (
-    LEDGER,
-    STAGES,
-    embedding_packs,
-    jump_packs,
-    names_of,
-    sources,
-)
-
-SHOWN = ("figure", "table", "animation")
+from lossmap.workflow.specs import LEDGER
+from lossmap.workflow.stages import STAGES, pack_of, sources
 
 
 def all_targets(config: dict) -> list[str]:
     """Return every artifact of the registry, as ``stage/name``."""
-    found = [f"{stage}/{name}" for stage in STAGES for name in names_of(config, stage)]
-    ledgers = [*config["claims"], LEDGER] if config["claims"] else []
-    return [*found, *(f"claims/{name}" for name in ledgers)]
+    return [f"{stage}/{name}" for stage, each in STAGES.items() for name in each.names(config)]
 
 
 def named_targets(config: dict) -> dict[str, list[str]]:
@@ -25,8 +15,8 @@ def named_targets(config: dict) -> dict[str, list[str]]:
     A paper is what stands before the first underscore of a figure's or table's name.
     """
     found: dict[str, list[str]] = {}
-    for stage in SHOWN:
-        for name in names_of(config, stage):
+    for stage in (stage for stage, each in STAGES.items() if each.target):
+        for name in STAGES[stage].names(config):
             found[name] = [f"{stage}/{name}"]
             found.setdefault(name.partition("_")[0], []).append(f"{stage}/{name}")
     for paper in set(found) & set(config["claims"]):
@@ -60,16 +50,8 @@ def closure(config: dict, targets: list[str]) -> list[str]:
         if target not in found:
             found.add(target)
             waiting.extend(sources(config, *target.split("/", 1)))
-            waiting.extend(_companions(config, *target.split("/", 1)))
+            # All that its job makes: Snakemake overlooks changed parameters of a job of which one
+            # output has never been made.
+            stage, name = target.split("/", 1)
+            waiting.extend(f"{stage}/{other}" for other in pack_of(config, stage, name).names)
     return sorted(found)
-
-
-def _companions(config: dict, stage: str, name: str) -> list[str]:
-    """Return the artifacts that are made in the same job.
-
-    All are asked for with the one: Snakemake overlooks changed parameters of a job of which one
-    output has never been made.
-    """
-    packs = {"jumps": jump_packs, "embedding": embedding_packs}
-    made = packs[stage](config) if stage in packs else []
-    return [f"{stage}/{other}" for _, members in made if name in members for other in members]

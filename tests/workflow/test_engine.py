@@ -1,0 +1,69 @@
+"""What Snakemake does not document still does what is asked of it: one test for each name."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "workflow_scripts"
+SNAKEFILE = f"""
+import sys
+sys.path.insert(0, "{SCRIPTS}")
+from lossmap.workflow import engine
+
+print("main:", engine.is_main_process(workflow), file=sys.stderr)
+print("submits:", engine.submits_jobs(workflow), file=sys.stderr)
+engine.limit_resource(workflow, "gpu", 1)
+print("gpu:", workflow.global_resources["gpu"].value, file=sys.stderr)
+
+
+def made(wildcards):
+    engine.force(workflow, ["out.txt"] if config.get("stale") else [])
+    return []
+
+
+rule one:
+    input: made
+    output: "out.txt"
+    resources: gpu=1
+    run:
+        open(output[0], "w").close()
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that runs Snakemake on that Snakefile and returns what it prints."""
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+
+    def snakemake(*arguments: str) -> str:
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
+        )
+        return done.stdout + done.stderr
+
+    return snakemake
+
+
+def test_a_job_is_not_run_by_the_main_process(run):
+    assert "main: True" in run("-n", "--cores", "1")
+    assert "main: False" in run("--cores", "1", "--forceall")
+
+
+def test_jobs_without_cores_are_submitted(run):
+    assert "submits: False" in run("--cores", "1")
+    assert "submits: True" in run("--executor", "slurm", "--jobs", "3")  # nothing is left to do
+
+
+def test_a_resource_is_limited_unless_the_user_limits_it(run):
+    assert "gpu: 1\n" in run("-n", "--cores", "1")
+    assert "gpu: 7\n" in run("-n", "--cores", "1", "--resources", "gpu=7")
+
+
+def test_what_is_forced_is_made_again(run):
+    run("--cores", "1")
+    assert "Nothing to be done" in run("-n", "--cores", "1")
+    # --config takes all that follows
+    assert "Forced execution" in run("-n", "--cores", "1", "--config", "stale=true")
