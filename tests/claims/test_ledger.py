@@ -11,6 +11,7 @@ from lossmap.artifacts.store import digest_of, read_datasets
 from lossmap.claims.ledger import (
     COLUMNS,
     KIND,
+    NO_INFORMATION,
     NOT_TESTABLE,
     Claim,
     judge,
@@ -97,6 +98,13 @@ def test_grid_is_no_ledger(tmp_path):
 )
 def test_verdict_follows_from_the_rule_and_the_scale(holds, testable, verdict):
     assert judge(holds, testable) == verdict
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_what_the_data_say_of_the_test_itself_comes_before_the_rule_and_after_the_scale(holds):
+    assert judge(holds, True, NO_INFORMATION) == "the picture carries no information"
+    assert judge(holds, True, NOT_TESTABLE) == NOT_TESTABLE
+    assert judge(holds, False, NO_INFORMATION) == NOT_TESTABLE
 
 
 def test_wording_of_what_cannot_be_tested():

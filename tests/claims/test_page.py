@@ -7,7 +7,7 @@ from html import unescape
 
 import pytest
 
-from lossmap.claims.ledger import NOT_TESTABLE, Claim
+from lossmap.claims.ledger import NO_INFORMATION, NOT_TESTABLE, Claim
 from lossmap.claims.page import render_page, save_page
 
 CLAIM = Claim(
@@ -48,6 +48,7 @@ def test_row_holds_everything_that_the_ledger_holds():
         ("reproduced", "good"),
         ("not reproduced", "bad"),
         (NOT_TESTABLE, "neutral"),
+        (NO_INFORMATION, "neutral"),
         ("?", "neutral"),
     ],
 )

@@ -6,6 +6,7 @@ from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.retraining import (
     measure_detours,
+    measure_drift,
     measure_embedded_retraining,
     measure_final_spread,
     measure_net_cosines,
@@ -137,3 +138,16 @@ def test_final_spread_of_groups():
 def test_group_of_strangers_or_of_one_is_named(members):
     with pytest.raises(LossmapError, match="group 'SGD': expected two or more of a, b, c"):
         measure_final_spread(RUNS, {"SGD": members})
+
+
+def test_drift_is_that_of_the_vectors_themselves():
+    steps = np.random.default_rng(3).standard_normal((2, 5, 3))
+    paths = OPTIMUM + np.cumsum(steps, axis=1)
+    drift = measure_drift(make_cloud(paths, OPTIMUM))
+
+    for index, path in enumerate(paths - OPTIMUM):
+        along = path @ path[0] / (path[0] @ path[0])
+        across = np.linalg.norm(path[-1] - along[-1] * path[0]) / np.linalg.norm(path[0])
+        found = drift.farthest[index], drift.along[index], drift.across[index]
+        np.testing.assert_allclose(found, (along.max(), along[-1], across), rtol=1e-9)
+    assert drift.direction.tolist() == [40, 41]

@@ -26,8 +26,8 @@ FIGURES = [
 CLAIMS = [
     *("ding-fn-local-minimum", "ding-pca-descent", "ding-pca-direction", "ding-fitting-error"),
     *("ding-low-dimensional", "horoi-star", "horoi-phate-continuity", "horoi-adam-norm"),
-    *("horoi-sgd-direction", "horoi-adam-spread", "horoi-null-control", "horoi-robustness"),
-    "horoi-accuracy",
+    *("horoi-sgd-direction", "horoi-sgd-straighter", "horoi-adam-spread", "horoi-null-control"),
+    *("horoi-robustness", "horoi-accuracy"),
 ]
 
 

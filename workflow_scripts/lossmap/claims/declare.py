@@ -69,6 +69,8 @@ class Measured:
     details : every number behind `value`, parts joined by ``"; "``
     holds : whether the rule is met
     paper : what the paper prints, where only the data tell
+    verdict : another than follows from `holds`: `NOT_TESTABLE` where the data do not allow one,
+        `NO_INFORMATION` where the picture would look the same without a landscape
     """
 
     value: float
@@ -77,6 +79,7 @@ class Measured:
     details: str
     holds: bool
     paper: str | None = None
+    verdict: str | None = None
 
 
 Measure = Callable[..., Measured]
@@ -136,7 +139,7 @@ class Statement:
             found.high,
             found.details,
             self.rule,
-            judge(found.holds, testable),
+            judge(found.holds, testable, found.verdict),
         )
 
 

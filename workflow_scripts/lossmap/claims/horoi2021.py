@@ -9,16 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.embedding import CONTINUITY, Embedding
+from lossmap.claims.bootstrap import bootstrap_difference
 from lossmap.claims.cases import CloudCase, EmbeddingCase, RunCase
 from lossmap.claims.declare import Clouds, Measured, Runs, claim
 from lossmap.claims.ledger import list_cases, span
 from lossmap.errors import LossmapError
-from lossmap.geometry.paths import trajectory_rows
 from lossmap.geometry.retraining import (
+    Drift,
     Retraining,
     measure_detours,
+    measure_drift,
     measure_embedded_retraining,
     measure_final_spread,
     measure_net_cosines,
@@ -27,14 +28,13 @@ from lossmap.geometry.retraining import (
 
 OUTWARD = 1.01
 """A retraining goes outward if it comes farther from the optimum than 1.01 of its jump."""
-BACK = 0.99
-"""It comes back if it ends nearer to the optimum than 0.99 of its jump."""
 PETAL = math.cos(math.pi / 4)
 MAJORITY = 0.5
 SHARE_GAP = 0.25
 """Shares of jumps that differ by less are called alike."""
 MUCH_LARGER = 2.0
-SIMILAR = 0.5
+MIN_Z = 5.0
+"""Standard deviations by which the cosines of one seed lie above those of different seeds."""
 AGREE = 8 / 9
 MIN_GAP, FITS = 0.05, 0.99
 """Half of the paper's ten points between good and bad; the accuracy of a network that memorizes."""
@@ -58,13 +58,6 @@ def measure_petal_share(retraining: Retraining) -> float:
     return float(np.where(np.isnan(outward + cosine), np.nan, petals).mean())
 
 
-def measure_remainders(cloud: Cloud) -> np.ndarray:
-    """Return |last point - optimum| over |jump point - optimum| of each jump, float64 (jumps,)."""
-    lengths = cloud.euclidean[int(cloud.origins.is_optimum.argmax())]
-    paths = trajectory_rows(cloud.origins.trajectory)
-    return np.array([lengths[rows[-1]] / lengths[rows[0]] for rows in paths])
-
-
 def _full_space(clouds: Sequence[CloudCase]) -> dict[str, Retraining]:
     return {case.name: measure_retraining(case.cloud) for case in clouds}
 
@@ -80,29 +73,65 @@ def _describe_retraining(found: Mapping[str, Retraining]) -> str:
 
 @claim(
     "horoi-star",
-    says="Good minima pull retraining straight back; bad and memorization minima let it go outward "
-    "first",
-    statistic="max over epochs of |theta - optimum| over its value at the jump, mean over jumps: "
-    "smallest of the bad and memorization minima minus largest of the good",
-    rule=f"the mean is at most {OUTWARD} for every good minimum and above for every other, and "
-    f"around every good minimum at most {BACK} of the jump is left at the end, in the mean",
-    on={"good_clouds": Clouds("minimum"), "bad_clouds": Clouds("minimum")},
+    says="Good minima pull retraining straight back; bad and memorization minima do so less",
+    statistic="along = <r_e, r_0> / |r_0|^2 at the last epoch, with r_e the way from the optimum: "
+    "mean of the bad minima, and of the memorization minima, minus mean of the good; the smaller "
+    "difference",
+    rule="both differences are above 0 in 95% of draws by minimum and direction",
+    on={
+        "good_clouds": Clouds("minimum"),
+        "bad_clouds": Clouds("minimum"),
+        "memorization_clouds": Clouds("minimum"),
+        "crossed_clouds": Clouds("minimum"),
+    },
 )
-def star(good_clouds: Sequence[CloudCase], bad_clouds: Sequence[CloudCase]) -> Measured:
-    """Measure whether only good minima pull retraining straight back (§5.1, Fig. 2)."""
-    good, bad = _full_space(good_clouds), _full_space(bad_clouds)
-    nearest, pulled = span(r.outward.mean() for r in good.values())
-    pushed, farthest = span(r.outward.mean() for r in bad.values())
-    left = {case.name: float(measure_remainders(case.cloud).mean()) for case in good_clouds}
-    _, most_left = span(left.values())
-    low, high = span([nearest, pulled, pushed, farthest])
-    return Measured(
-        pushed - pulled,
-        low,
-        high,
-        f"{_describe_retraining(good | bad)}; left of the jump at the end: "
-        + list_cases(list(left), list(left.values())),
-        bool(pulled <= OUTWARD < pushed and most_left <= BACK),
+def star(
+    good_clouds: Sequence[CloudCase],
+    bad_clouds: Sequence[CloudCase],
+    memorization_clouds: Sequence[CloudCase],
+    crossed_clouds: Sequence[CloudCase],
+) -> Measured:
+    """Measure whether good minima pull retraining farther back than others (§5.1, Fig. 2).
+
+    The crossed minima, of weight decay or augmentation alone, decide nothing: they show which part
+    of the difference these two explain.
+    """
+    good, bad, memorization, crossed = (
+        {case.name: measure_drift(case.cloud) for case in cases}
+        for cases in (good_clouds, bad_clouds, memorization_clouds, crossed_clouds)
+    )
+    differences = {
+        "bad": _compare_returns(bad, good),
+        "memorization": _compare_returns(memorization, good),
+    }
+    value, low, high = min(
+        differences.values(), key=lambda found: (not np.isnan(found[0]), found[1])
+    )
+    compared = ", ".join(
+        f"{name} minus good {mean:.4g} ({lowest:.4g} to {highest:.4g})"
+        for name, (mean, lowest, highest) in differences.items()
+    )
+    drifts = "; ".join(
+        f"{name}: along {d.along.mean():.4g} (largest {d.farthest.max():.4g}), "
+        f"across {d.across.mean():.4g}"
+        for name, d in (good | bad | memorization | crossed).items()
+    )
+    return Measured(value, low, high, f"{compared}; {drifts}", low > 0)
+
+
+def _compare_returns(
+    others: Mapping[str, Drift], good: Mapping[str, Drift]
+) -> tuple[float, float, float]:
+    """Return how much less far the others come back: difference of means and its interval."""
+    groups = [[_by_direction(drift) for drift in found.values()] for found in (others, good)]
+    means = [float(np.mean([group.mean() for group in found])) for found in groups]
+    return means[0] - means[1], *bootstrap_difference(*groups)
+
+
+def _by_direction(drift: Drift) -> np.ndarray:
+    """Return *along* at the end by direction, the mean over its step sizes."""
+    return np.array(
+        [drift.along[drift.direction == seed].mean() for seed in np.unique(drift.direction)]
     )
 
 
@@ -212,43 +241,82 @@ def adam_norm(runs: Sequence[RunCase]) -> Measured:
 
 @claim(
     "horoi-sgd-direction",
-    says="SGD and SGD with momentum from one seed go in similar directions, the latter straighter",
-    statistic="cosine between the net displacements of SGD and SGD with momentum from one seed, "
-    "mean over seeds",
-    rule=f"the mean is at least {SIMILAR:g} and above every cosine of different seeds, and with "
-    "momentum path length over net displacement is smaller",
+    says="SGD and SGD with momentum from one seed go in similar directions",
+    statistic="cosine between the net displacements of SGD and SGD with momentum from one seed: "
+    "smallest over seeds minus largest of different seeds and of SGD and Adam",
+    rule=f"the difference is above 0, and the mean of one seed is at least {MIN_Z:g} standard "
+    "deviations of different seeds above their mean",
     on={"clouds": Clouds("runs", count=1)},
 )
 def sgd_direction(clouds: Sequence[CloudCase]) -> Measured:
-    """Measure whether SGD and SGD_M go in similar directions, SGD_M straighter (§5.2, Fig. 4a)."""
+    """Measure whether SGD and SGD_M of one seed go in similar directions (§5.2, Fig. 4a)."""
     (case,) = clouds
-    cosines, detours = measure_net_cosines(case.cloud), measure_detours(case.cloud)
-    labels, seeds = [run.label for run in case.runs], [run.seed for run in case.runs]
-    _require_labels(labels, [PLAIN, MOMENTUM])
-    plain, momentum = (
-        [index for index, found in enumerate(labels) if found == label]
-        for label in (PLAIN, MOMENTUM)
-    )
-    same = np.array([cosines[i, j] for i in plain for j in momentum if seeds[i] == seeds[j]])
-    other = np.array([cosines[i, j] for i in plain for j in momentum if seeds[i] != seeds[j]])
+    cosines = measure_net_cosines(case.cloud)
+    _require_labels([run.label for run in case.runs], [PLAIN, MOMENTUM, ADAM])
+    same, other = (_pair_up(case, cosines, MOMENTUM, one_seed) for one_seed in (True, False))
+    adam = np.concatenate([_pair_up(case, cosines, ADAM, one_seed) for one_seed in (True, False)])
     if not (len(same) and len(other)):
+        seeds = ", ".join(str(run.seed) for run in case.runs)
         raise LossmapError(
             f"cloud '{case.name}': expected runs of {PLAIN} and {MOMENTUM} from the same two "
-            f"seeds or more, got seeds {', '.join(map(str, seeds))}; add runs to it"
+            f"seeds or more, got seeds {seeds}; add runs to it"
         )
-    straighter = detours[momentum].mean() < detours[plain].mean()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = float(np.divide(same.mean() - other.mean(), other.std()))
+    gap = float(same.min() - max(other.max(), adam.max()))
     return Measured(
-        float(same.mean()),
+        gap,
         float(same.min()),
         float(same.max()),
-        f"different seeds: {other.mean():.4g} ({other.min():.4g} to {other.max():.4g}); path "
-        "length over net displacement: "
-        + list_cases(
-            [PLAIN, MOMENTUM],
-            [float(detours[plain].mean()), float(detours[momentum].mean())],
-        ),
-        bool(same.mean() >= SIMILAR and same.min() > other.max() and straighter),
+        f"one seed: {_describe(same)}; different seeds: {_describe(other)}; SGD and Adam: "
+        f"{_describe(adam)}; z: {z:.3g}",
+        gap > 0 and z >= MIN_Z,
     )
+
+
+def _pair_up(case: CloudCase, cosines: np.ndarray, label: str, one_seed: bool) -> np.ndarray:
+    """Return the cosines between SGD and another optimizer, of one seed or of different ones."""
+    return np.array(
+        [
+            cosines[i, j]
+            for i, plain in enumerate(case.runs)
+            for j, other in enumerate(case.runs)
+            if (plain.label, other.label) == (PLAIN, label)
+            and (plain.seed == other.seed) == one_seed
+        ]
+    )
+
+
+def _describe(values: np.ndarray) -> str:
+    return f"{values.mean():.4g} ({values.min():.4g} to {values.max():.4g})"
+
+
+@claim(
+    "horoi-sgd-straighter",
+    says="SGD with momentum goes straighter than SGD",
+    statistic="path length over net displacement: SGD over SGD with momentum, mean over seeds",
+    rule="the ratio is above 1 in 95% of draws by seed",
+    on={"clouds": Clouds("runs", count=1)},
+)
+def sgd_straighter(clouds: Sequence[CloudCase]) -> Measured:
+    """Measure whether momentum straightens the way (§5.2, Fig. 4a)."""
+    (case,) = clouds
+    detours = measure_detours(case.cloud)
+    _require_labels([run.label for run in case.runs], [PLAIN, MOMENTUM])
+    found = {
+        label: {r.seed: d for r, d in zip(case.runs, detours, strict=True) if r.label == label}
+        for label in (PLAIN, MOMENTUM)
+    }
+    seeds = [seed for seed in found[PLAIN] if seed in found[MOMENTUM]]
+    if not seeds:
+        raise LossmapError(
+            f"cloud '{case.name}': no seed has runs of both {PLAIN} and {MOMENTUM}; add runs to it"
+        )
+    ratios = np.array([found[PLAIN][seed] / found[MOMENTUM][seed] for seed in seeds])
+    low, high = bootstrap_difference([ratios], [np.zeros(1)])
+    means = [float(np.mean(list(found[label].values()))) for label in (PLAIN, MOMENTUM)]
+    details = list_cases([PLAIN, MOMENTUM], means)
+    return Measured(float(ratios.mean()), low, high, details, low > 1)
 
 
 def _require_labels(found: Iterable[str], wanted: Sequence[str]) -> None:
@@ -264,27 +332,29 @@ def _require_labels(found: Iterable[str], wanted: Sequence[str]) -> None:
 @claim(
     "horoi-adam-spread",
     says="Final weights reached by Adam from different seeds lie farther apart than the others'",
-    statistic="mean L2 distance between the final weights of different seeds: Adam over the larger "
-    "of the others",
-    rule="the ratio is above 1",
+    statistic="mean distance between the final weights of different seeds, L2 and 1 - cosine: Adam "
+    "over the larger of the others; the smaller ratio",
+    rule="both ratios are above 1",
     on={"clouds": Clouds("runs", count=1)},
 )
 def adam_spread(clouds: Sequence[CloudCase]) -> Measured:
-    """Measure whether final weights of Adam lie farther apart than the others' (§5.2, Fig. 4c)."""
+    """Measure whether final weights of Adam lie farther apart than the others' (§5.2, Fig. 4c).
+
+    The L2 distance grows with the norms, which are another claim; the cosine does not.
+    """
     (case,) = clouds
     groups: dict[str, list[str]] = {}
     for run in case.runs:
         groups.setdefault(run.label, []).append(run.name)
     _require_labels(groups, [ADAM, PLAIN, MOMENTUM])
-    spread = measure_final_spread(case.cloud, groups)
-    _, others = span(value for label, value in spread.items() if label != ADAM)
-    return Measured(
-        spread[ADAM] / others,
-        float("nan"),
-        float("nan"),
-        list_cases(list(spread), list(spread.values())),
-        spread[ADAM] > others,
-    )
+    ratios, details = [], []
+    for metric in ("euclidean", "cosine"):
+        spread = measure_final_spread(case.cloud, groups, metric)
+        details.append(f"{metric}: {list_cases(list(spread), list(spread.values()))}")
+        _, others = span(value for label, value in spread.items() if label != ADAM)
+        ratios.append(spread[ADAM] / others)
+    low, high = span(ratios)
+    return Measured(low, low, high, "; ".join(details), low > 1)
 
 
 def _measure_picture(case: EmbeddingCase) -> Retraining:

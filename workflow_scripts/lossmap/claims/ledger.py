@@ -13,6 +13,7 @@ from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import Field, Kind, read_datasets, save_artifact
 
 NOT_TESTABLE = "not testable at this scale"
+NO_INFORMATION = "the picture carries no information"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Claim:
     low, high : range over seeds or cases, NaN where there is one case
     details : every number behind `value`
     rule : by which it counts as reproduced
-    verdict : ``reproduced``, ``not reproduced`` or ``not testable at this scale``
+    verdict : ``reproduced``, ``not reproduced``, `NOT_TESTABLE` or `NO_INFORMATION`
     """
 
     id: str
@@ -53,10 +54,19 @@ KIND = Kind(
 )
 
 
-def judge(holds: bool, testable: bool) -> str:
-    """Return the verdict: computed, never typed in."""
+def judge(holds: bool, testable: bool, found: str | None = None) -> str:
+    """Return the verdict: computed, never typed in.
+
+    Parameters
+    ----------
+    holds : whether the rule is met
+    testable : whether the scale allows verdicts
+    found : what the data say instead: `NOT_TESTABLE` or `NO_INFORMATION`
+    """
     if not testable:
         return NOT_TESTABLE
+    if found is not None:
+        return found
     return "reproduced" if holds else "not reproduced"
 
 

@@ -10,10 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from lossmap.artifacts.files import write_text
-from lossmap.claims.ledger import NOT_TESTABLE, Claim
+from lossmap.claims.ledger import NO_INFORMATION, NOT_TESTABLE, Claim
 from lossmap.pages import badge, bullets, escape, format_number, page, table
 
-TONES = {"reproduced": "good", "not reproduced": "bad", NOT_TESTABLE: "neutral"}
+TONES = {
+    "reproduced": "good",
+    "not reproduced": "bad",
+    NOT_TESTABLE: "neutral",
+    NO_INFORMATION: "neutral",
+}
 SIGNS = {"good": "✓", "bad": "✗", "neutral": "–"}
 COLUMNS = (
     "claim",

@@ -38,6 +38,47 @@ class Retraining:
     angle: np.ndarray
 
 
+@dataclass(frozen=True)
+class Drift:
+    """How far retraining comes back in the full space, by jump.
+
+    With r_e = θ_e − θ_o, the optimum θ_o, and *along* = ⟨r_e, r_0⟩ / ‖r_0‖²:
+
+    Attributes
+    ----------
+    direction : int64 (jumps,), seed of the jump's direction
+    step_size : float64 (jumps,)
+    farthest : float64 (jumps,), max over e of *along*; above 1 = outward first
+    along : float64 (jumps,), at the last epoch; 1 = nothing came back, 0 = all did
+    across : float64 (jumps,), ‖r_e − along r_0‖ / ‖r_0‖ at the last epoch
+    """
+
+    direction: np.ndarray
+    step_size: np.ndarray
+    farthest: np.ndarray
+    along: np.ndarray
+    across: np.ndarray
+
+
+def measure_drift(cloud: Cloud) -> Drift:
+    """Return how far retraining comes back along its jump, and how far it leaves that line.
+
+    Raises
+    ------
+    LossmapError
+        The cloud has not one optimum.
+    """
+    products, paths = _displacement_products(cloud)
+    found = []
+    for product in products:
+        along = product[:, 0] / product[0, 0]
+        rest = max(product[-1, -1] / product[0, 0] - along[-1] ** 2, 0.0)
+        found.append((along.max(), along[-1], np.sqrt(rest)))
+    starts = [rows[0] for rows in paths]
+    columns = np.array(found).T
+    return Drift(cloud.origins.direction[starts], cloud.origins.step_size[starts], *columns)
+
+
 def measure_retraining(cloud: Cloud) -> Retraining:
     """Return how retraining moves relative to the optimum, in the full space.
 
@@ -48,6 +89,11 @@ def measure_retraining(cloud: Cloud) -> Retraining:
     LossmapError
         The cloud has no optimum, or a trajectory has no epoch or no length.
     """
+    return _summarize(*_displacement_products(cloud), cloud.origins)
+
+
+def _displacement_products(cloud: Cloud) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the inner products of the r_e of each trajectory, and its rows."""
     optima = np.flatnonzero(cloud.origins.is_optimum)
     if len(optima) != 1:
         raise LossmapError(
@@ -56,11 +102,11 @@ def measure_retraining(cloud: Cloud) -> Retraining:
         )
     squares = cloud.euclidean[optima[0]] ** 2
     paths = list(trajectory_rows(cloud.origins.trajectory))
-    products = (
+    products = [
         (squares[rows, None] + squares[rows] - cloud.euclidean[np.ix_(rows, rows)] ** 2) / 2
         for rows in paths
-    )
-    return _summarize(products, paths, cloud.origins)
+    ]
+    return products, paths
 
 
 def measure_embedded_retraining(points: np.ndarray, origins: Origins) -> Retraining:
@@ -153,13 +199,16 @@ def measure_detours(cloud: Cloud) -> np.ndarray:
     return np.divide(lengths, net, out=np.full_like(lengths, np.inf), where=net > 0)
 
 
-def measure_final_spread(cloud: Cloud, groups: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def measure_final_spread(
+    cloud: Cloud, groups: Mapping[str, Sequence[str]], metric: str = "euclidean"
+) -> dict[str, float]:
     """Return the mean pairwise distance between the last points of each group of sources.
 
     Parameters
     ----------
     cloud : of whole runs
     groups : names of sources, by label
+    metric : ``euclidean`` or ``cosine`` (1 - cosine of the angle, not centered)
 
     Raises
     ------
@@ -168,7 +217,7 @@ def measure_final_spread(cloud: Cloud, groups: Mapping[str, Sequence[str]]) -> d
     """
     _, last = _ends(cloud)
     names = [cloud.origins.sources[index] for index in cloud.origins.source[last]]
-    spread = {}
+    spread, distances = {}, getattr(cloud, metric)
     for label, members in groups.items():
         missing = sorted(set(members) - set(names))
         if missing or len(members) < 2:
@@ -177,7 +226,7 @@ def measure_final_spread(cloud: Cloud, groups: Mapping[str, Sequence[str]]) -> d
                 f"got {', '.join(members) or 'none'}"
             )
         rows = last[[names.index(member) for member in members]]
-        pairs = cloud.euclidean[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)]
+        pairs = distances[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)]
         spread[label] = float(pairs.mean())
     return spread
 
