@@ -47,7 +47,7 @@ export REQUIRE_PYTHON
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 	@echo "Variables: CORES=$(CORES) SCALE=$(SCALE) DATA_DIR=$(DATA_DIR) CONFIGFILE=$(CONFIGFILE) VENV=$(VENV)"
 
 ## --- environment
@@ -169,8 +169,34 @@ kills: env ## SIGKILL jobs and workflows at random moments and compare bytes: ma
 fuzz: env ## read artifacts of every stage, damaged at random: make fuzz FUZZ=5000
 	@LOSSMAP_FUZZ=$(FUZZ) pytest -s -p no:xdist --timeout=0 tests/workflow/test_damage.py
 
+.PHONY: format-doc
+format-doc: env ## docs/format.md from the declarations of the artifacts
+	@python -m lossmap.artifacts.describe > docs/format.md
+
 .PHONY: format
 format: env ## format the code
 	@ruff check --quiet --fix-only $(PYTHON_SOURCES)
 	@ruff format --quiet $(PYTHON_SOURCES)
 	@snakefmt $(SNAKE_SOURCES)
+
+## --- GPUs
+
+# On a bare machine: python3 with PyTorch, NumPy, h5py and filelock, e.g. make gpu-check GPU_PYTHON=python3.
+# BUDGET is in seconds, all in all. See docs/gpu.md.
+BUDGET ?= 480
+GPU_PYTHON ?= python
+GPU_OUT ?= results/gpu
+GPU_DATA ?= results/gpu/cifar10-15000.h5
+
+.PHONY: gpu-check
+gpu-check: ## what holds on this GPU and how fast it is, within BUDGET seconds
+	@$(GPU_PYTHON) tests/gpu/check.py --budget $(BUDGET) --out $(GPU_OUT)/check
+
+.PHONY: gpu-data
+gpu-data: ## cut the images of gpu-evidence out of DATA_DIR/cifar10.h5: at most 50 MB
+	@$(GPU_PYTHON) tests/gpu/cut.py "$(DATA_DIR)/cifar10.h5" $(GPU_DATA)
+
+.PHONY: gpu-evidence
+gpu-evidence: ## the star and the ring at nearly the paper's size, within BUDGET seconds; goes on when called again
+	@$(GPU_PYTHON) tests/gpu/evidence.py --budget $(BUDGET) --data $(GPU_DATA) \
+	  --out $(GPU_OUT)/evidence --state $(GPU_OUT)/state

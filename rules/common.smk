@@ -1,4 +1,4 @@
-# Helpers that the rules share; no rule. The thinking is in workflow_scripts/lossmap/workflow.
+# Helpers that the rules share; no rule. The logic is in workflow_scripts/lossmap/workflow.
 #
 # A helper is called with the name of a rule, and where one job makes several artifacts with the suffixes
 # that are appended to the wildcard {name} for the name of each.
@@ -45,7 +45,7 @@ with one_line():
     config = load_configuration(ROOT / "config", config)
     declare_extensions(config)
 
-# Where Snakemake runs says nothing of where its jobs will: a login node has no GPU, or another one.
+# Jobs may run elsewhere than Snakemake: a login node has no GPU, or another one.
 SUBMITS = engine.submits_jobs(workflow)
 if SUBMITS and config["device"] == "auto":
     sys.exit(
@@ -173,12 +173,13 @@ def needs(rule, suffixes=("",)):
         "gpu": int(USE_GPU),
         "device": config["device"],
         "jobs_per_gpu": config["jobs_per_gpu"],
+        "cuda_graphs": int(config["cuda_graphs"]),
     }
     return {**placement(gpu), "mem_mb": memory, "runtime": minutes, **(on_gpu if gpu else {})}
 
 
 def placement(gpu):
-    """Return what SLURM is told of a job besides its size, as resources; nothing by default."""
+    """Return the resources that tell SLURM more about a job than its size; none by default."""
     given = config["cluster"]
     found = {"slurm_account": given["account"], "slurm_partition": given["partition"]}
     if gpu and USE_GPU:
@@ -194,7 +195,7 @@ def in_report(path, subcategory, caption="captions/caption.rst"):
         caption=caption,
         category=lambda wildcards: wildcards.name.split("_")[0],
         subcategory=subcategory,
-        # One label: of two things with two labels each, Snakemake makes a switch that breaks.
+        # One label: with two labels on each of two files, Snakemake draws a switch that breaks.
         labels=lambda wildcards: {"shows": title_of(wildcards.name)},
     )
 

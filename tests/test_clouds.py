@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from lossmap.artifacts.distance import CURVES, save_distance
-from lossmap.artifacts.jumps import CURVES as JUMP_CURVES
-from lossmap.artifacts.jumps import save_jumps
+from lossmap.artifacts.curves import CURVES, SNAPSHOT_CURVES
+from lossmap.artifacts.jumps import Jumps
 from lossmap.artifacts.layout import Layout
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import name_of
-from lossmap.artifacts.trajectory import History, save_trajectory
+from lossmap.artifacts.store import name_of, save
+from lossmap.artifacts.trajectory import History, Trajectory
 from lossmap.clouds import measure_cloud
 from lossmap.errors import LossmapError
 
@@ -34,15 +33,18 @@ def write_run(path, seed):
         **curves,
     )
     buffers = np.zeros((SNAPSHOTS, 0), np.float32)
-    save_trajectory(path, thetas, buffers, history, (LAYOUT, NO_BUFFERS), PROVENANCE)
+    tensors = (layout.to_tensors() for layout in (LAYOUT, NO_BUFFERS))
+    save(path, Trajectory(thetas, buffers, history, *tensors), PROVENANCE)
     return thetas, curves
 
 
 def write_jumps(path, seed):
     thetas = random(seed + 50, len(STEPS), EPOCHS, PARAMS).astype(np.float32)
-    curves = {name: random(seed + 60, len(STEPS), EPOCHS) for name in JUMP_CURVES}
+    curves = {name: random(seed + 60, len(STEPS), EPOCHS) for name in SNAPSHOT_CURVES}
     direction = (seed, np.zeros(PARAMS, np.float32))
-    save_jumps(path, thetas, curves, np.array(STEPS), direction, PROVENANCE)
+    seed, vector = direction
+    found = Jumps(thetas, np.array(STEPS), np.arange(EPOCHS), vector, seed, **curves)
+    save(path, found, PROVENANCE)
     return thetas, curves
 
 
@@ -110,7 +112,7 @@ def test_null_is_drawn_from_the_distances_alone(made, tmp_path, null):
     sources, _ = made
     real = measure_cloud({"kind": "jumps", "minimum": "good", "jumps": list(SEEDS)}, sources)
     (tmp_path / "distance").mkdir()
-    save_distance(tmp_path / "distance" / "good.h5", real, PROVENANCE)
+    save(tmp_path / "distance" / "good.h5", real, PROVENANCE)
     inputs = {
         "distance/good": tmp_path / "distance" / "good.h5",
         "trajectory/good": sources["trajectory/good"],

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lossmap.artifacts.figure import TABLE, load_panels, save_panels
-from lossmap.artifacts.projection import Projection, save_projection
+from lossmap.artifacts.figure import Table, load_panels, save_panels
+from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import save
 from lossmap.errors import LossmapError
 from lossmap.tables import (
     escape_latex,
@@ -26,7 +27,7 @@ PROVENANCE = Provenance("{}", "code", {})
 FN = np.array([10.0, 1 / 3, 30.0, 40.0, 50.0])
 
 
-def save(path, errors, literal, non_finite):
+def save_errors(path, errors, literal, non_finite):
     planes = len(errors)
     losses = np.ones((planes, 4))
     projection = Projection(
@@ -41,15 +42,15 @@ def save(path, errors, literal, non_finite):
         np.zeros(planes, np.int64),
         non_finite,
     )
-    save_projection(path, projection, PROVENANCE)
+    save(path, projection, PROVENANCE)
 
 
 @pytest.fixture
 def sources(tmp_path):
     paths = {f"projection/{name}": tmp_path / f"{name}.h5" for name in ("fn", "pca")}
     infinite = np.where(np.arange(5) == 2, np.inf, 900.0)
-    save(paths["projection/fn"], FN, infinite, np.array([0, 0, 3, 0, 0]))
-    save(paths["projection/pca"], np.array([1.5]), np.array([123456.0]), np.array([0]))
+    save_errors(paths["projection/fn"], FN, infinite, np.array([0, 0, 3, 0, 0]))
+    save_errors(paths["projection/pca"], np.array([1.5]), np.array([123456.0]), np.array([0]))
     return paths
 
 
@@ -155,8 +156,8 @@ def test_numbers_are_short_in_latex(value, text):
 
 
 def test_panels_survive_their_file(frame, tmp_path):
-    save_panels(tmp_path / "t.h5", TABLE, table_panels(frame), PROVENANCE)
-    loaded = load_panels(tmp_path / "t.h5", TABLE)["table"]
+    save_panels(tmp_path / "t.h5", Table, table_panels(frame), PROVENANCE)
+    loaded = load_panels(tmp_path / "t.h5", Table)["table"]
     pd.testing.assert_frame_equal(
         pd.DataFrame(loaded)[list(frame.columns)], frame, check_exact=True
     )

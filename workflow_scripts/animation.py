@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from lossmap import logs
-from lossmap.artifacts.figure import ANIMATION, save_panels
+from lossmap.artifacts.figure import Animation, save_panels
 from lossmap.artifacts.store import begin_job, name_of
 from lossmap.figures.animation import write_animation
-from lossmap.figures.panels import collect_panels
+from lossmap.figures.collect import collect_panels
 
 logs.start(snakemake.log[0])
 provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
@@ -14,5 +14,5 @@ spec = provenance.parameters()
 movie = Path(snakemake.output.movie).suffix.removeprefix(".")
 
 panels = collect_panels(spec, {name_of(path): path for path in snakemake.input})
-save_panels(snakemake.output.data, ANIMATION, panels, provenance)
+save_panels(snakemake.output.data, Animation, panels, provenance)
 write_animation(spec, panels, snakemake.output.movie, movie)

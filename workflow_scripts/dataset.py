@@ -1,8 +1,7 @@
 """Make one data set from its source (rule dataset)."""
 
 from lossmap import logs
-from lossmap.artifacts.dataset import save_dataset
-from lossmap.artifacts.store import begin_job
+from lossmap.artifacts.store import begin_job, save
 from lossmap.network.data import describe_source, make_dataset
 
 log = logs.start(snakemake.log[0])
@@ -11,4 +10,4 @@ file = next(iter(snakemake.input), None)
 source = provenance.parameters(), file, snakemake.resources.data_dir
 
 log.info("%s", describe_source(*source))
-save_dataset(snakemake.output[0], make_dataset(*source), provenance)
+save(snakemake.output[0], make_dataset(*source), provenance)

@@ -1,13 +1,14 @@
 """Measure the exact pairwise geometry of one cloud of weight vectors (rule distance)."""
 
+from pathlib import Path
+
 from lossmap import logs
-from lossmap.artifacts.distance import save_distance
-from lossmap.artifacts.store import begin_job, name_of
+from lossmap.artifacts.store import begin_job, name_of, save
 from lossmap.clouds import measure_cloud
 
 logs.start(snakemake.log[0])
 provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 
-sources = {name_of(path): path for path in snakemake.input}
+sources = {name_of(path): Path(path) for path in snakemake.input}
 cloud = measure_cloud(provenance.parameters(), sources)
-save_distance(snakemake.output[0], cloud, provenance)
+save(snakemake.output[0], cloud, provenance)

@@ -1,10 +1,9 @@
 """Evaluate one landscape (rule grid)."""
 
 from lossmap import logs
-from lossmap.artifacts.basis import load_basis
-from lossmap.artifacts.dataset import load_dataset
-from lossmap.artifacts.grid import save_grid
-from lossmap.artifacts.store import begin_job
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.store import begin_job, load, save
 from lossmap.devices import lease_device
 from lossmap.network.arithmetic import fix_arithmetic
 from lossmap.network.surface import evaluate_grid, open_surface
@@ -12,11 +11,11 @@ from lossmap.network.surface import evaluate_grid, open_surface
 log = logs.start(snakemake.log[0])
 provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 spec = provenance.parameters()
-basis = load_basis(snakemake.input.basis)
+basis = load(snakemake.input.basis, Basis)
 
 with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
-    fix_arithmetic(snakemake.threads, device)
-    images = load_dataset(snakemake.input.dataset)
+    fix_arithmetic(snakemake.threads, device, snakemake.resources.cuda_graphs)
+    images = load(snakemake.input.dataset, Dataset)
     surface = open_surface(snakemake.input.trajectory, images, basis, spec, device)
     grid = evaluate_grid(surface, basis, spec["resolution"], spec["extent"], log, spec.get("bf16"))
-save_grid(snakemake.output[0], grid, provenance)
+save(snakemake.output[0], grid, provenance)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lossmap import logs
+from lossmap.artifacts.claims import load_claims, save_claims
 from lossmap.artifacts.store import begin_job
-from lossmap.claims.ledger import load_claims, save_claims
 from lossmap.claims.page import save_page
 
 logs.start(snakemake.log[0])

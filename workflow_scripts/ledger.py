@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lossmap import logs
+from lossmap.artifacts.claims import save_claims
 from lossmap.artifacts.store import begin_job, name_of
-from lossmap.claims.ledger import save_claims
 from lossmap.claims.page import save_page
 from lossmap.claims.papers import measure_claims
 

@@ -6,12 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from lossmap.artifacts.distance import KIND as DISTANCE
-from lossmap.artifacts.distance import Cloud, Origins, load_distance, save_distance
-from lossmap.artifacts.embedding import KIND as EMBEDDING
-from lossmap.artifacts.embedding import Embedding, load_embedding, save_embedding
+from lossmap.artifacts.distance import Cloud, Origins
+from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import digest_of
+from lossmap.artifacts.store import digest_of, load, save
 from lossmap.errors import LossmapError
 
 PROVENANCE = Provenance("{}", "c0de", {})
@@ -45,19 +43,16 @@ def make_cloud():
 
 def make_embedding():
     diagnostics = {
-        "t": np.int64(7),
+        "t": 7,
         "entropy": random(9),
         "potential": random(ROWS, ROWS),
-        "graph_components": np.int64(2),
+        "graph_components": 2,
     }
     continuity = {"long_steps": 0.1, "longest_gap": 0.2, "components": 3.0, "order": 0.4}
     return Embedding(random(ROWS, 2), np.arange(ROWS), make_origins(), continuity, diagnostics)
 
 
-KINDS = {
-    "distance": (make_cloud, save_distance, load_distance, DISTANCE),
-    "embedding": (make_embedding, save_embedding, load_embedding, EMBEDDING),
-}
+KINDS = {"distance": make_cloud, "embedding": make_embedding}
 
 
 def flatten(value, prefix=""):
@@ -70,9 +65,9 @@ def flatten(value, prefix=""):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_field_is_read_back_unchanged(tmp_path, name):
-    make, save, load, _ = KINDS[name]
+    make = KINDS[name]
     save(tmp_path / "a.h5", make(), PROVENANCE)
-    found, wanted = flatten(load(tmp_path / "a.h5")), flatten(make())
+    found, wanted = flatten(load(tmp_path / "a.h5", type(make()))), flatten(make())
 
     assert found.keys() == wanted.keys()
     for key, value in wanted.items():
@@ -82,16 +77,16 @@ def test_every_field_is_read_back_unchanged(tmp_path, name):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_equal_content_gives_equal_bytes(tmp_path, name):
-    make, save, _, _ = KINDS[name]
+    make = KINDS[name]
     save(tmp_path / "a.h5", make(), PROVENANCE)
     save(tmp_path / "b.h5", make(), PROVENANCE)
 
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
-@pytest.mark.parametrize(("name", "key"), [(n, k) for n in KINDS for k in flatten(KINDS[n][0]())])
+@pytest.mark.parametrize(("name", "key"), [(n, k) for n in KINDS for k in flatten(KINDS[n]())])
 def test_digest_depends_on_every_field(tmp_path, name, key):
-    make, save, _, _ = KINDS[name]
+    make = KINDS[name]
     other = make()
     parts = key.strip("/").split("/")
     change(other, parts)
@@ -115,7 +110,8 @@ def change(value, parts):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_missing_dataset_is_named(tmp_path, name):
-    make, save, load, kind = KINDS[name]
+    make = KINDS[name]
+    kind = make().KIND
     needed = [field for field, declared in kind.fields.items() if declared.required]
     save(tmp_path / "a.h5", make(), PROVENANCE)
     with h5py.File(tmp_path / "a.h5", "r") as file:
@@ -127,7 +123,7 @@ def test_missing_dataset_is_named(tmp_path, name):
                 if other != field:
                     file[other] = values
         with pytest.raises(LossmapError, match=f"dataset '{field}' is missing"):
-            load(tmp_path / "b.h5")
+            load(tmp_path / "b.h5", type(make()))
 
 
 @pytest.mark.parametrize(
@@ -140,15 +136,15 @@ def test_missing_dataset_is_named(tmp_path, name):
 )
 def test_cloud_of_wrong_shape_or_type_is_refused(tmp_path, field, value, message):
     with pytest.raises(LossmapError, match=message):
-        save_distance(tmp_path / "a.h5", replace(make_cloud(), **{field: value}), PROVENANCE)
+        save(tmp_path / "a.h5", replace(make_cloud(), **{field: value}), PROVENANCE)
     assert not (tmp_path / "a.h5").exists()
 
 
 def test_embedding_without_diagnostics_is_whole(tmp_path):
     plain = replace(make_embedding(), diagnostics={})
-    save_embedding(tmp_path / "a.h5", plain, PROVENANCE)
+    save(tmp_path / "a.h5", plain, PROVENANCE)
 
-    assert load_embedding(tmp_path / "a.h5").diagnostics == {}
+    assert load(tmp_path / "a.h5", Embedding).diagnostics == {}
 
 
 def test_taking_rows_takes_them_of_every_field():

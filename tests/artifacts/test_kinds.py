@@ -3,23 +3,20 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from lossmap.artifacts import basis, dataset, figure, grid, projection, trajectory
-from lossmap.artifacts.basis import Basis, load_basis, load_coordinates, save_basis
-from lossmap.artifacts.dataset import Dataset, load_dataset, save_dataset
-from lossmap.artifacts.figure import ANIMATION, FIGURE, TABLE, load_panels, save_panels
-from lossmap.artifacts.grid import Grid, load_grid, save_grid
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.describe import find_declared
+from lossmap.artifacts.figure import Animation, Figure, Table, load_panels, save_panels
+from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.layout import Layout
-from lossmap.artifacts.projection import Projection, load_projection, save_projection
+from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import digest_of, read_datasets
+from lossmap.artifacts.store import digest_of, load, load_part, read_datasets, save, stream
 from lossmap.artifacts.trajectory import (
     History,
+    Trajectory,
     find_snapshot,
-    load_buffers,
-    load_history,
     load_layouts,
-    open_trajectory,
-    save_trajectory,
 )
 from lossmap.errors import LossmapError
 
@@ -62,7 +59,7 @@ def make_grid():
     loss[0, 0], loss[4, 2] = np.inf, np.nan
     checked = np.array([[0, 0], [2, 1]])
     axes = np.linspace(-1, 1, 5), np.linspace(-1, 1, 3)
-    return Grid(*axes, loss, random(5, 3), checked, random(2), np.float64(0.01))
+    return Grid(*axes, loss, random(5, 3), checked, random(2), 0.01)
 
 
 def make_projection():
@@ -81,15 +78,15 @@ def make_projection():
 
 
 ARRAYS = {
-    "basis": (make_basis, save_basis, load_basis),
-    "dataset": (make_dataset, save_dataset, load_dataset),
-    "grid": (make_grid, save_grid, load_grid),
-    "projection": (make_projection, save_projection, load_projection),
+    "basis": make_basis,
+    "dataset": make_dataset,
+    "grid": make_grid,
+    "projection": make_projection,
 }
 
 
 def equal(found, wanted):
-    if isinstance(wanted, list | int):
+    if isinstance(wanted, list | int | float):
         return type(found) is type(wanted) and found == wanted
     return found.dtype == wanted.dtype and np.array_equal(
         found, wanted, equal_nan=wanted.dtype.kind == "f"
@@ -98,10 +95,9 @@ def equal(found, wanted):
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_every_field_is_read_back_unchanged(tmp_path, name):
-    make, save, load = ARRAYS[name]
-    wanted = make()
+    wanted = ARRAYS[name]()
     save(tmp_path / "a.h5", wanted, PROVENANCE)
-    found = load(tmp_path / "a.h5")
+    found = load(tmp_path / "a.h5", type(wanted))
 
     assert type(found) is type(wanted)
     assert [
@@ -113,11 +109,10 @@ def test_every_field_is_read_back_unchanged(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("name", "field"),
-    [(n, f.name) for n, (make, _, _) in ARRAYS.items() for f in fields(make())],
+    [(n, f.name) for n, make in ARRAYS.items() for f in fields(make())],
 )
 def test_digest_depends_on_every_field(tmp_path, name, field):
-    make, save, _ = ARRAYS[name]
-    wanted = make()
+    wanted = ARRAYS[name]()
     value = getattr(wanted, field)
     if isinstance(value, list):
         other = [*value[:-1], "another"]
@@ -131,7 +126,7 @@ def test_digest_depends_on_every_field(tmp_path, name, field):
 
 ARRAY_FIELDS = [
     (name, field.name)
-    for name, (make, _, _) in ARRAYS.items()
+    for name, make in ARRAYS.items()
     for field in fields(make())
     if isinstance(getattr(make(), field.name), np.ndarray)
 ]
@@ -139,8 +134,7 @@ ARRAY_FIELDS = [
 
 @pytest.mark.parametrize(("name", "field"), ARRAY_FIELDS)
 def test_wrong_type_is_refused(tmp_path, name, field):
-    make, save, _ = ARRAYS[name]
-    wanted = make()
+    wanted = ARRAYS[name]()
     wrong = getattr(wanted, field).astype(np.float16)
 
     with pytest.raises(LossmapError, match=f"{field.split('_')[-1]}' has type float16, expected"):
@@ -150,8 +144,7 @@ def test_wrong_type_is_refused(tmp_path, name, field):
 
 @pytest.mark.parametrize(("name", "field"), ARRAY_FIELDS)
 def test_extra_axis_is_refused(tmp_path, name, field):
-    make, save, _ = ARRAYS[name]
-    wanted = make()
+    wanted = ARRAYS[name]()
     wrong = getattr(wanted, field)[..., None]
 
     with pytest.raises(LossmapError, match="expected"):
@@ -187,8 +180,7 @@ def test_extra_axis_is_refused(tmp_path, name, field):
     ],
 )
 def test_axis_of_another_length_is_refused(tmp_path, name, field, axis):
-    make, save, _ = ARRAYS[name]
-    wanted = make()
+    wanted = ARRAYS[name]()
     wrong = getattr(wanted, field)
     wrong = np.concatenate([wrong, wrong[-1:]], axis=0)
 
@@ -198,17 +190,16 @@ def test_axis_of_another_length_is_refused(tmp_path, name, field, axis):
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_another_kind_is_refused(tmp_path, name):
-    figure.save_panels(tmp_path / "a.h5", FIGURE, {"p": {"x": np.zeros(2)}}, PROVENANCE)
+    save_panels(tmp_path / "a.h5", Figure, {"p": {"x": np.zeros(2)}}, PROVENANCE)
 
     with pytest.raises(LossmapError, match=f"expected kind '{name}', got 'figure'"):
-        ARRAYS[name][2](tmp_path / "a.h5")
+        load(tmp_path / "a.h5", type(ARRAYS[name]()))
 
 
 def test_kinds_have_names_of_their_own():
-    kinds = [basis.KIND, dataset.KIND, grid.KIND, projection.KIND, trajectory.KIND, FIGURE, TABLE]
-    kinds.append(ANIMATION)
+    names = [declared.KIND.name for declared in find_declared()]
 
-    assert len({kind.name for kind in kinds}) == len(kinds)
+    assert len(set(names)) == len(names) == 12
 
 
 def test_scaled_directions_are_those_of_the_plane_asked_for():
@@ -221,19 +212,18 @@ def test_scaled_directions_are_those_of_the_plane_asked_for():
         assert np.allclose(found, wide[2 * plane : 2 * plane + 2], rtol=1e-6, atol=0)
 
 
-def test_coordinates_are_read_without_the_long_vectors(tmp_path):
+def test_one_attribute_is_read_by_itself(tmp_path):
     wanted = make_basis()
-    save_basis(tmp_path / "a.h5", wanted, PROVENANCE)
-    found = load_coordinates(tmp_path / "a.h5")
+    save(tmp_path / "a.h5", wanted, PROVENANCE)
+    found = load_part(tmp_path / "a.h5", Basis, "coordinates")
 
-    assert found.keys() == {f.name for f in fields(Basis)} - {"center", "directions"}
-    assert np.array_equal(found["coordinates"], wanted.coordinates)
+    assert np.array_equal(found, wanted.coordinates)
 
 
 def test_first_plane_of_a_projection_is_stored_under_plain_names(tmp_path):
     wanted = make_projection()
-    save_projection(tmp_path / "a.h5", wanted, PROVENANCE)
-    found = read_datasets(tmp_path / "a.h5", projection.KIND)
+    save(tmp_path / "a.h5", wanted, PROVENANCE)
+    found = read_datasets(tmp_path / "a.h5", Projection.KIND)
 
     for reading in ("orthogonal", "literal"):
         losses, errors = f"projected_loss_{reading}", f"fitting_error_{reading}"
@@ -255,18 +245,19 @@ def make_history(**changed):
 def save_run(path, thetas=None, buffers=None, history=None, layouts=(PARAMETERS, BUFFERS)):
     thetas = random(SNAPSHOTS, PARAMS, dtype=np.float32) if thetas is None else thetas
     buffers = random(SNAPSHOTS, 3, dtype=np.float32) if buffers is None else buffers
-    save_trajectory(path, thetas, buffers, history or make_history(), layouts, PROVENANCE)
+    tensors = (layout.to_tensors() for layout in layouts)
+    save(path, Trajectory(thetas, buffers, history or make_history(), *tensors), PROVENANCE)
     return thetas, buffers
 
 
 def test_run_is_read_back_unchanged(tmp_path):
     history = make_history()
     thetas, buffers = save_run(tmp_path / "a.h5", history=history)
-    found = load_history(tmp_path / "a.h5")
+    found = load_part(tmp_path / "a.h5", Trajectory, "history")
 
-    with open_trajectory(tmp_path / "a.h5") as file:
+    with stream(tmp_path / "a.h5", Trajectory) as file:
         assert np.array_equal(file["thetas"][1:3, 2:], thetas[1:3, 2:])
-    assert np.array_equal(load_buffers(tmp_path / "a.h5"), buffers)
+    assert np.array_equal(load_part(tmp_path / "a.h5", Trajectory, "buffers"), buffers)
     assert load_layouts(tmp_path / "a.h5") == (PARAMETERS, BUFFERS)
     assert all(equal(getattr(found, f.name), getattr(history, f.name)) for f in fields(History))
 
@@ -279,7 +270,7 @@ def test_run_of_a_network_without_buffers_is_read_back(tmp_path):
         layouts=(PARAMETERS, empty),
     )
 
-    assert load_buffers(tmp_path / "a.h5").shape == (SNAPSHOTS, 0)
+    assert load_part(tmp_path / "a.h5", Trajectory, "buffers").shape == (SNAPSHOTS, 0)
     assert load_layouts(tmp_path / "a.h5") == (PARAMETERS, empty)
 
 
@@ -326,7 +317,7 @@ def test_epoch_without_snapshot_is_named_beside_those_kept():
         find_snapshot(np.arange(20), 30, "run")
 
 
-@pytest.mark.parametrize("kind", [FIGURE, TABLE, ANIMATION], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [Figure, Table, Animation], ids=lambda kind: kind.KIND.name)
 def test_panels_are_read_back_unchanged(tmp_path, kind):
     panels = {
         "a": {"loss": random(3, 2), "label": ["FN", "θ · 1 … 10"]},
@@ -348,14 +339,14 @@ def test_panels_are_read_back_unchanged(tmp_path, kind):
 def test_digest_of_a_figure_depends_on_every_panel(tmp_path):
     one = {"a": {"x": np.zeros(2)}, "b": {"x": np.zeros(2)}}
     two = {"a": {"x": np.zeros(2)}, "b": {"x": np.ones(2)}}
-    save_panels(tmp_path / "a.h5", FIGURE, one, PROVENANCE)
-    save_panels(tmp_path / "b.h5", FIGURE, two, PROVENANCE)
+    save_panels(tmp_path / "a.h5", Figure, one, PROVENANCE)
+    save_panels(tmp_path / "b.h5", Figure, two, PROVENANCE)
 
     assert digest_of(tmp_path / "a.h5") != digest_of(tmp_path / "b.h5")
 
 
 def test_table_is_not_read_as_a_figure(tmp_path):
-    save_panels(tmp_path / "a.h5", TABLE, {"table": {"x": np.zeros(2)}}, PROVENANCE)
+    save_panels(tmp_path / "a.h5", Table, {"table": {"x": np.zeros(2)}}, PROVENANCE)
 
     with pytest.raises(LossmapError, match="expected kind 'figure', got 'table'"):
-        load_panels(tmp_path / "a.h5", FIGURE)
+        load_panels(tmp_path / "a.h5", Figure)

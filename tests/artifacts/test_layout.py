@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossmap.artifacts.layout import MAX_AXES, Layout, layout_fields
+from lossmap.artifacts.declare import members
+from lossmap.artifacts.layout import MAX_AXES, Layout, Tensors
 
 SHAPES = st.lists(st.lists(st.integers(1, 5), max_size=MAX_AXES).map(tuple), min_size=0, max_size=6)
 
@@ -38,15 +39,15 @@ def test_offsets_count_the_elements_before_each_tensor(shapes):
 def test_datasets_give_the_layout_back(shapes):
     layout = make(shapes)
 
-    assert Layout.from_datasets(layout.to_datasets("layout"), "layout") == layout
+    assert Layout.from_tensors(layout.to_tensors()) == layout
 
 
-def test_datasets_are_the_declared_fields():
-    datasets = make([(2, 3), (4,)]).to_datasets("buffer_layout")
+def test_absent_axes_are_stored_as_length_zero():
+    tensors = make([(2, 3), (4,)]).to_tensors()
 
-    assert datasets.keys() == layout_fields("buffer_layout", "tensors").keys()
-    assert datasets["buffer_layout/shape"].tolist() == [[2, 3, 0, 0], [4, 0, 0, 0]]
-    assert datasets["buffer_layout/offset"].tolist() == [0, 6]
+    assert tensors.keys() == members(Tensors).keys()
+    assert tensors["shape"].tolist() == [[2, 3, 0, 0], [4, 0, 0, 0]]
+    assert tensors["offset"].tolist() == [0, 6]
 
 
 def test_parts_name_tensor_and_kind():

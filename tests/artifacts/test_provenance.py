@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lossmap.artifacts.declare import Field, Kind
 from lossmap.artifacts.provenance import Provenance, announce
 from lossmap.artifacts.store import (
-    Field,
-    Kind,
     begin_job,
     digest_of,
     is_made,

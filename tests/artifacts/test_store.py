@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -14,12 +15,11 @@ from hypothesis import strategies as st
 
 from lossmap.artifacts import store
 from lossmap.artifacts.canonical import canonical_json
+from lossmap.artifacts.declare import Field, Kind
 from lossmap.artifacts.files import write_text
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.seal import SEAL
 from lossmap.artifacts.store import (
-    Field,
-    Kind,
     digest_of,
     name_of,
     open_artifact,
@@ -536,3 +536,52 @@ def test_what_a_killed_save_left_is_removed_a_day_later(tmp_path):
     save(tmp_path / "a.h5")
     assert not old.exists()
     assert young.exists()
+
+
+@pytest.fixture
+def settled(tmp_path):
+    """Give an artifact that is old enough for its time stamp to tell a change."""
+    path = save(tmp_path / "old.h5")
+    time.sleep(store.SETTLED_SECONDS + 0.1)
+    return path
+
+
+def test_a_file_is_verified_once_and_again_after_every_change(settled, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(store, "seal_holds", lambda path: hashed.append("seal") or True)
+    monkeypatch.setattr(store, "verify_content", lambda *_: hashed.append("content"))
+
+    digest_of(settled)
+    for _ in range(3):
+        read_datasets(settled, KIND)
+    assert hashed == ["seal", "content"]
+
+    settled.write_bytes(settled.read_bytes())
+    read_datasets(settled, KIND)
+    assert hashed == ["seal", "content"] * 2
+
+    copy = settled.with_name("copy.h5")
+    copy.write_bytes(settled.read_bytes())
+    os.replace(copy, settled)
+    read_datasets(settled, KIND)
+    assert hashed == ["seal", "content"] * 3
+
+
+def test_damage_after_a_file_was_verified_is_named(settled):
+    read_datasets(settled, KIND)
+    damaged = bytearray(settled.read_bytes())
+    damaged[-100] ^= 1
+    settled.write_bytes(damaged)
+
+    assert "damaged or edited" in refusal(settled)
+
+
+def test_a_file_younger_than_its_time_stamp_can_tell_is_verified_each_time(tmp_path):
+    path = save(tmp_path / "a.h5")
+    read_datasets(path, KIND)
+    state, damaged = path.stat(), bytearray(path.read_bytes())
+    damaged[-100] ^= 1
+    path.write_bytes(damaged)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    assert "damaged or edited" in refusal(path)

@@ -11,10 +11,10 @@ import pytest
 import torch
 from plain_loops import Child, alternate, make_point, random_dataset, timed
 
-from lossmap.geometry.plane import draw_filter_normalized
+from lossmap.geometry.planes.fn import draw_filter_normalized
 from lossmap.network.arithmetic import fix_arithmetic
 from lossmap.network.flops import count_forward_macs
-from lossmap.network.surface import Surface, spread_positions
+from lossmap.network.surface import LossSurface, spread_positions
 
 NETWORK = {
     "factory": "lossmap.network.models.resnet:resnet20",
@@ -35,11 +35,11 @@ class Landscape:
     def __init__(self, statistics: str, precision: str):
         fix_arithmetic(THREADS, "cpu")
         dataset = random_dataset()
-        self.surface = Surface(dataset, NETWORK, EVALUATION, "recalibrate", "cpu")
+        self.surface = LossSurface(dataset, NETWORK, EVALUATION, "recalibrate", "cpu")
         self.center = self.surface.network.theta.clone()
         self.surface.evaluate(self.center)  # leaves running statistics that fit the center
         buffers = self.surface.network.buffers.numpy().copy()
-        self.surface = Surface(dataset, NETWORK, EVALUATION, statistics, "cpu", precision)
+        self.surface = LossSurface(dataset, NETWORK, EVALUATION, statistics, "cpu", precision)
         self.surface.set_buffers(buffers)
         layout = self.surface.network.layout
         drawn = draw_filter_normalized(self.center.numpy(), layout, seed=0)

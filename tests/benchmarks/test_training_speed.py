@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from lossmap.network.arithmetic import fix_arithmetic
 from lossmap.network.factory import build_network
 from lossmap.network.images import draw_epoch, take_batch
-from lossmap.network.training import Run, train_epoch
+from lossmap.network.training import Run
 
 ROUNDS = 3
 CASES = {
@@ -48,7 +48,7 @@ def check_same_numbers(dataset, spec: dict) -> None:
         loss.backward()
         optimizer.step()
         expected.append(loss.item())
-    found = train_epoch(run.network, run.images, run.optimizer, spec, 0)
+    found = run.trainer.train(spec, 0)
     assert found == pytest.approx(expected, rel=1e-3)
 
 
@@ -64,7 +64,7 @@ def test_an_epoch(benchmark, capsys, case, threads):
     run = Run(dataset, spec, "cpu")
 
     def ours() -> None:
-        train_epoch(run.network, run.images, run.optimizer, spec, 0)
+        run.trainer.train(spec, 0)
 
     options = (
         *(network | {"classes": 10, "channels": 3}, dataset.train_images, dataset.train_labels),

@@ -7,8 +7,9 @@ from itertools import count
 import numpy as np
 import pytest
 
-from lossmap.artifacts.grid import Grid, save_grid
+from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import save
 from lossmap.claims.declare import STATEMENTS, Grids, Measured, Runs, Statement, claim
 from lossmap.claims.papers import SHIPPED, find_statement, measure_claims
 from lossmap.errors import LossmapError
@@ -131,7 +132,7 @@ def save_center(folder, name, loss):
     losses[1, 1] = loss
     axis = np.linspace(-1, 1, 3)
     path = folder / f"{name}.h5"
-    save_grid(path, Grid(axis, axis, losses, np.zeros((3, 3))), Provenance("{}", "c0de", {}))
+    save(path, Grid(axis, axis, losses, np.zeros((3, 3))), Provenance("{}", "c0de", {}))
     return path
 
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lossmap.artifacts.basis import Basis, save_basis
-from lossmap.artifacts.figure import TABLE, load_panels, save_panels
-from lossmap.artifacts.grid import Grid, save_grid
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.figure import Table, load_panels, save_panels
+from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import save
 from lossmap.claims.ding2023 import (
     fitting_error,
     fn_local_minimum,
@@ -122,7 +123,7 @@ class Folder:
 
     def grids(self, *grids):
         for index, grid in enumerate(grids):
-            save_grid(self.path(f"grid/g{index}"), grid, PROVENANCE)
+            save(self.path(f"grid/g{index}"), grid, PROVENANCE)
         return {"grids": [{"grid": f"g{i}", "basis": f"b{i}"} for i in range(len(grids))]}
 
     def basis(self, name, converged=(1.0, 0.0), ratios=None, shares=(0.01, 0.03)):
@@ -140,14 +141,14 @@ class Folder:
             coordinates,
             np.arange(3),
         )
-        save_basis(self.path(f"basis/{name}"), basis, PROVENANCE)
+        save(self.path(f"basis/{name}"), basis, PROVENANCE)
 
     def table(self, rows):
         columns = ("dataset", "network", "reading", "bn_statistics", "method")
         numbers = ("fitting_error", "paper")
         found = {name: [row[i] for row in rows] for i, name in enumerate(columns)}
         found |= {n: np.array([row[5 + i] for row in rows]) for i, n in enumerate(numbers)}
-        save_panels(self.path("table/t"), TABLE, {"table": found}, PROVENANCE)
+        save_panels(self.path("table/t"), Table, {"table": found}, PROVENANCE)
         return {"tables": ["t"]}
 
 
@@ -284,7 +285,7 @@ def test_fitting_errors_that_are_not_finite_are_not_reproduced(folder, order):
 def test_fitting_errors_are_those_of_the_default_reading(folder):
     folder.table(cells((4.0, 2.0), (9.0, 3.0)))
 
-    assert read_fitting_errors(load_panels(folder.sources["table/t"], TABLE)["table"]) == {
+    assert read_fitting_errors(load_panels(folder.sources["table/t"], Table)["table"]) == {
         "CIFAR-10 net0": (4.0, 2.0, 8.0, 2.0),
         "CIFAR-10 net1": (9.0, 3.0, 8.0, 3.0),
     }

@@ -5,19 +5,11 @@ from dataclasses import astuple, fields
 import numpy as np
 import pytest
 
-from lossmap.artifacts.grid import Grid, save_grid
+from lossmap.artifacts.claims import COLUMNS, Claim, load_claims, save_claims
+from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import digest_of, read_datasets
-from lossmap.claims.ledger import (
-    COLUMNS,
-    KIND,
-    NO_INFORMATION,
-    NOT_TESTABLE,
-    Claim,
-    judge,
-    load_claims,
-    save_claims,
-)
+from lossmap.artifacts.store import digest_of, read_datasets, save
+from lossmap.claims.ledger import NO_INFORMATION, NOT_TESTABLE, judge
 from lossmap.errors import LossmapError
 
 PROVENANCE = Provenance("{}", "c0de", {})
@@ -27,18 +19,18 @@ CLAIMS = [
 ]
 
 
-def save(folder, claims=CLAIMS):
+def save_ledger(folder, claims=CLAIMS):
     save_claims(folder / "claims.h5", folder / "claims.csv", claims, PROVENANCE)
     return folder / "claims.h5"
 
 
 def test_claims_are_read_back_unchanged(tmp_path):
-    assert load_claims(save(tmp_path)) == CLAIMS
+    assert load_claims(save_ledger(tmp_path)) == CLAIMS
 
 
 def test_number_that_is_missing_stays_missing(tmp_path):
     claim = Claim("one", "", "", "", 1.0, math.nan, math.nan, "", "", "")
-    found = load_claims(save(tmp_path, [claim]))[0]
+    found = load_claims(save_ledger(tmp_path, [claim]))[0]
 
     assert found.value == 1.0
     assert math.isnan(found.low)
@@ -46,7 +38,7 @@ def test_number_that_is_missing_stays_missing(tmp_path):
 
 
 def test_one_dataset_holds_each_column(tmp_path):
-    found = read_datasets(save(tmp_path), KIND)
+    found = read_datasets(save_ledger(tmp_path), Claim.KIND)
 
     assert tuple(field.name for field in fields(Claim)) == COLUMNS
     assert list(found["id"]) == ["one", "two"]
@@ -54,7 +46,7 @@ def test_one_dataset_holds_each_column(tmp_path):
 
 
 def test_csv_holds_every_digit_of_every_column(tmp_path):
-    save(tmp_path)
+    save_ledger(tmp_path)
     with open(tmp_path / "claims.csv", newline="", encoding="utf-8") as stream:
         header, *rows = csv.reader(stream)
 
@@ -67,7 +59,7 @@ def test_csv_holds_every_digit_of_every_column(tmp_path):
 
 def test_equal_claims_give_equal_bytes(tmp_path):
     for name in ("a", "b"):
-        save(tmp_path / name)
+        save_ledger(tmp_path / name)
 
     assert (tmp_path / "a/claims.h5").read_bytes() == (tmp_path / "b/claims.h5").read_bytes()
     assert (tmp_path / "a/claims.csv").read_bytes() == (tmp_path / "b/claims.csv").read_bytes()
@@ -76,12 +68,12 @@ def test_equal_claims_give_equal_bytes(tmp_path):
 def test_digest_depends_on_the_verdict(tmp_path):
     changed = [*CLAIMS[:-1], Claim(*astuple(CLAIMS[-1])[:-1], "yes")]
 
-    assert digest_of(save(tmp_path / "a")) != digest_of(save(tmp_path / "b", changed))
+    assert digest_of(save_ledger(tmp_path / "a")) != digest_of(save_ledger(tmp_path / "b", changed))
 
 
 def test_grid_is_no_ledger(tmp_path):
     axis = np.zeros(1)
-    save_grid(tmp_path / "a.h5", Grid(axis, axis, axis[:, None], axis[:, None]), PROVENANCE)
+    save(tmp_path / "a.h5", Grid(axis, axis, axis[:, None], axis[:, None]), PROVENANCE)
 
     with pytest.raises(LossmapError, match="expected kind 'claims', got 'grid'"):
         load_claims(tmp_path / "a.h5")

@@ -7,7 +7,8 @@ from html import unescape
 
 import pytest
 
-from lossmap.claims.ledger import NO_INFORMATION, NOT_TESTABLE, Claim
+from lossmap.artifacts.claims import Claim
+from lossmap.claims.ledger import NO_INFORMATION, NOT_TESTABLE
 from lossmap.claims.page import render_page, save_page
 
 CLAIM = Claim(

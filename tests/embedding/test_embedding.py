@@ -10,20 +10,16 @@ import pytest
 from phate import tree
 from sklearn.decomposition import PCA
 
-from lossmap import embedding
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.distance import CURVES, Origins
-from lossmap.artifacts.embedding import load_embedding
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Origins
+from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import read_provenance
-from lossmap.embedding import (
-    align_axes,
-    embed,
-    grow_tree,
-    refusing_changes,
-    save_embeddings,
-    select_distances,
-)
+from lossmap.artifacts.store import load, read_provenance
+from lossmap.embedding.embed import align_axes, embed, save_embeddings
+from lossmap.embedding.technique import refusing_changes, select_distances
+from lossmap.embedding.techniques.phate import TIMES
+from lossmap.embedding.tree import grow_tree
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 
@@ -132,7 +128,7 @@ def test_fixed_t_is_used_and_entropy_is_kept(branches):
     auto = embed(branches, SPECS["phate"])
     fixed = embed(branches, SPECS["phate"] | {"t": 3})
 
-    assert auto.diagnostics["entropy"].shape == (embedding.TIMES,)
+    assert auto.diagnostics["entropy"].shape == (TIMES,)
     assert np.array_equal(auto.diagnostics["entropy"], fixed.diagnostics["entropy"])
     assert fixed.diagnostics["t"] == 3
     assert not np.allclose(auto.points, fixed.points)
@@ -294,7 +290,7 @@ def test_changed_parameter_is_an_error_and_a_deprecation_is_not():
 
 
 def test_unknown_method_is_named(jumps):
-    with pytest.raises(LossmapError, match="'isomap' is unknown; allowed: phate, tsne"):
+    with pytest.raises(LossmapError, match="method is 'isomap', expected one of pca, phate"):
         embed(jumps, COMMON | {"method": "isomap"})
 
 
@@ -334,15 +330,15 @@ def test_all_techniques_of_a_cloud_are_saved_each_with_its_own_spec(tmp_path, ju
     techniques = {f"good-{name}": SPECS[name] for name in ("pca", "phate")}
     paths = [tmp_path / f"{name}.h5" for name in reversed(techniques)]
     provenance = Provenance(canonical_json(techniques), "c0de", {"distance/good": "abc"})
-    save_embeddings(jumps, techniques, paths, provenance)
+    save_embeddings(jumps, provenance.split(paths))
 
     for path in paths:
         kept = read_provenance(path)
         assert kept.parameters() == techniques[path.stem]
         assert (kept.code, kept.inputs) == ("c0de", {"distance/good": "abc"})
         wanted = embed(jumps, techniques[path.stem])
-        assert load_embedding(path).points.tobytes() == wanted.points.tobytes()
-    assert load_embedding(tmp_path / "good-phate.h5").diagnostics.keys() == {
+        assert load(path, Embedding).points.tobytes() == wanted.points.tobytes()
+    assert load(tmp_path / "good-phate.h5", Embedding).diagnostics.keys() == {
         "t",
         "entropy",
         "potential",
@@ -352,15 +348,17 @@ def test_all_techniques_of_a_cloud_are_saved_each_with_its_own_spec(tmp_path, ju
 
 def test_error_names_the_embedding(tmp_path, jumps):
     techniques = {"good-phate": SPECS["phate"] | {"knn": 999}}
+    made = Provenance(canonical_json(techniques), "", {}).split([tmp_path / "good-phate.h5"])
     with pytest.raises(LossmapError, match=r"good-phate\.h5: method 'phate': knn is 999"):
-        save_embeddings(jumps, techniques, [tmp_path / "good-phate.h5"], Provenance("", "", {}))
+        save_embeddings(jumps, made)
 
 
 SCRIPT = """
 import sys
 import lossmap.clouds
-from lossmap.embedding import embed, grow_tree
+from lossmap.embedding.embed import embed
 print("before", *({"phate", "umap", "sklearn", "torch"} & set(sys.modules)))
+from lossmap.embedding.tree import grow_tree
 spec = {"include_optimum": False, "metric": "euclidean", "seed": 0}
 cloud = grow_tree({"dimensions": 9, "branches": 2, "length": 12, "sigma": 1, "seed": 0})
 print("tree", *({"umap", "torch"} & set(sys.modules)))

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from lossmap.artifacts.basis import Basis, save_basis
-from lossmap.artifacts.grid import Grid, save_grid
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.layout import Layout
-from lossmap.artifacts.projection import Projection, save_projection
+from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.trajectory import History, save_trajectory
+from lossmap.artifacts.store import save
+from lossmap.artifacts.trajectory import History, Trajectory
 
 PROVENANCE = Provenance("{}", "code", {})
 EPOCHS = np.arange(11)
@@ -36,7 +37,7 @@ def sources(tmp_path, bowl, descent):
         name: tmp_path / f"{name}.h5"
         for name in ("grid/bowl", "basis/bowl", "projection/bowl", "trajectory/run")
     }
-    save_grid(paths["grid/bowl"], bowl, PROVENANCE)
+    save(paths["grid/bowl"], bowl, PROVENANCE)
     basis = Basis(
         np.zeros(3, np.float32),
         0,
@@ -48,19 +49,20 @@ def sources(tmp_path, bowl, descent):
         coordinates,
         EPOCHS,
     )
-    save_basis(paths["basis/bowl"], basis, PROVENANCE)
+    save(paths["basis/bowl"], basis, PROVENANCE)
     projected = 1.5 * loss[None]
     one, none = np.ones(1), np.zeros(1, np.int64)
     projection = Projection(
         coordinates, EPOCHS, loss, np.array([-1]), projected, projected, one, one, none, none
     )
-    save_projection(paths["projection/bowl"], projection, PROVENANCE)
+    save(paths["projection/bowl"], projection, PROVENANCE)
     curve = np.ones(len(EPOCHS))
     history = History(EPOCHS, 4 * EPOCHS, *(curve,) * 5, np.linspace(2.0, 0.05, 40))
     layouts = Layout(["weight"], ["linear"], [(3,)]), Layout(["mean"], ["buffer"], [(1,)])
     thetas = np.zeros((len(EPOCHS), 3), np.float32)
     buffers = np.zeros((len(EPOCHS), 1), np.float32)
-    save_trajectory(paths["trajectory/run"], thetas, buffers, history, layouts, PROVENANCE)
+    tensors = (layout.to_tensors() for layout in layouts)
+    save(paths["trajectory/run"], Trajectory(thetas, buffers, history, *tensors), PROVENANCE)
     return paths
 
 
@@ -116,10 +118,15 @@ def run_cloud():
         unknown = np.full(len(epoch), -1)
         return {
             "points": np.column_stack([epoch * np.cos(trajectory), epoch * np.sin(trajectory)]),
-            **{"trajectory": trajectory, "epoch": epoch, "direction": unknown},
-            **{"source": trajectory, "label": trajectory % len(labels)},
-            **{"step_size": np.full(len(epoch), np.nan), "train_loss": np.exp(-epoch)},
-            **{"label_names": list(labels), "method": ["tsne"]},
+            "trajectory": trajectory,
+            "epoch": epoch,
+            "direction": unknown,
+            "source": trajectory,
+            "label": trajectory % len(labels),
+            "step_size": np.full(len(epoch), np.nan),
+            "train_loss": np.exp(-epoch),
+            "label_names": list(labels),
+            "method": ["tsne"],
         }
 
     return make

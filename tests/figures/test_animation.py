@@ -11,13 +11,13 @@ from lossmap.figures import animation
 from lossmap.figures.animation import (
     draw_first,
     draw_frame,
+    epochs_of,
     frame_rate,
-    moments_of,
     plan_animation,
     write_animation,
 )
 from lossmap.figures.compose import draw_figure
-from lossmap.figures.embedding import FAINTEST, PRESENT
+from lossmap.figures.embedding.points import FAINTEST, PRESENT
 from lossmap.figures.movies import find_ffmpeg
 
 needs_ffmpeg = pytest.mark.skipif(find_ffmpeg() is None, reason="no ffmpeg found")
@@ -113,7 +113,7 @@ def test_the_last_frame_is_the_still_figure(film):
 def test_no_epoch_is_left_out_however_short_the_film(jump_cloud):
     clouds = {"panel-a": jump_cloud(epochs=3), "panel-b": jump_cloud(epochs=7)}
     plan = plan_animation(spec_of(2, seconds=0.1, fps=5), clouds)
-    np.testing.assert_array_equal(moments_of(plan), np.arange(7))
+    np.testing.assert_array_equal(epochs_of(plan), np.arange(7))
     assert frame_rate(plan) == 5
     assert frame_rate(plan_animation(spec_of(2, seconds=14), clouds)) == 0.5
 

@@ -11,8 +11,8 @@ import pytest
 
 from lossmap.errors import LossmapError
 from lossmap.figures import style
+from lossmap.figures.collect import collect_panels
 from lossmap.figures.compose import draw_figure
-from lossmap.figures.panels import collect_panels
 from lossmap.figures.style import save_figure
 
 
@@ -117,8 +117,8 @@ def test_no_text_leaves_the_page_or_covers_a_bar(pair):
                 assert not any(box.overlaps(bar) for bar in bars)
 
 
-def test_curve_draws_losses_mean_and_moments(sources):
-    spec = spec_of({"draw": "curve", "run": "run", "moments": [5]}, columns=1)
+def test_curve_draws_losses_mean_and_epochs(sources):
+    spec = spec_of({"draw": "curve", "run": "run", "epochs": [5]}, columns=1)
     panels = collect_panels(spec, sources)
     (axes,) = named(draw_figure(spec, panels), "panel-a")
     panel = panels["panel-a"]
@@ -129,8 +129,8 @@ def test_curve_draws_losses_mean_and_moments(sources):
         (line,) = axes.findobj(lambda item, gid=gid: item.get_gid() == gid)
         np.testing.assert_array_equal(line.get_xdata(), panel[x])
         np.testing.assert_array_equal(line.get_ydata(), panel[y])
-    (moment,) = axes.findobj(lambda item: item.get_gid() == "moment")
-    np.testing.assert_array_equal(moment.get_xdata(), [20, 20])
+    (epoch,) = axes.findobj(lambda item: item.get_gid() == "epoch")
+    np.testing.assert_array_equal(epoch.get_xdata(), [20, 20])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("iteration", "loss (nats)")
 
 

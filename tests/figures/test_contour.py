@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from lossmap.figures.contour import plot_contour
+from lossmap.figures.panels.contour import plot_contour
 from lossmap.figures.scale import fit_scale
 from lossmap.figures.style import CENTER, CONVERGED
 

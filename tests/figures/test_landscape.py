@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lossmap.figures.landscape import (
+from lossmap.figures.landscape.marks import (
     MOST_ARROWS,
     extent_of,
     missing_cells,

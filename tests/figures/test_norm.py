@@ -5,10 +5,11 @@ import pytest
 
 from lossmap.artifacts.layout import Layout
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.trajectory import History, save_trajectory
+from lossmap.artifacts.store import save
+from lossmap.artifacts.trajectory import History, Trajectory
 from lossmap.errors import LossmapError
+from lossmap.figures.collect import collect_panels
 from lossmap.figures.compose import draw_figure
-from lossmap.figures.panels import collect_panels
 
 EPOCHS = np.arange(4)
 
@@ -35,7 +36,8 @@ def save_run(path, norms, epochs=EPOCHS):
     history = History(epochs, epochs, *(curve,) * 4, np.asarray(norms, float), np.ones(4))
     layouts = Layout(["weight"], ["linear"], [(3,)]), Layout(["mean"], ["buffer"], [(1,)])
     thetas, buffers = np.zeros((len(epochs), 3), np.float32), np.zeros((len(epochs), 1), np.float32)
-    save_trajectory(path, thetas, buffers, history, layouts, Provenance("{}", "code", {}))
+    tensors = (layout.to_tensors() for layout in layouts)
+    save(path, Trajectory(thetas, buffers, history, *tensors), Provenance("{}", "code", {}))
 
 
 @pytest.fixture

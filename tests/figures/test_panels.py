@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from lossmap.artifacts.figure import FIGURE, load_panels, save_panels
+from lossmap.artifacts.figure import Figure, load_panels, save_panels
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
-from lossmap.figures.panels import collect_panels, interpolate_loss
+from lossmap.figures.collect import collect_panels
+from lossmap.figures.landscape.collect import interpolate_loss
 
 
 def spec_of(**panel):
@@ -78,7 +79,7 @@ def test_interpolation_is_unknown_beside_a_loss_that_is_not_finite(bowl):
 
 
 def test_running_mean_is_the_mean_of_the_iterations_before(sources):
-    panel = collect(sources, draw="curve", run="run", moments=[5], window=4)
+    panel = collect(sources, draw="curve", run="run", epochs=[5], window=4)
     losses = panel["iteration_loss"]
     for iteration, mean in zip(panel["mean_iteration"], panel["running_mean"], strict=True):
         assert mean == pytest.approx(losses[iteration - 3 : iteration + 1].mean())
@@ -88,17 +89,17 @@ def test_window_of_the_running_mean_is_an_epoch_by_default(sources):
     assert collect(sources, draw="curve", run="run")["mean_iteration"][0] == 4 - 1
 
 
-def test_moments_lie_at_the_steps_of_their_epochs(sources):
-    panel = collect(sources, draw="curve", run="run", moments=[5, 10])
-    np.testing.assert_array_equal(panel["moment_iterations"], [20, 40])
+def test_marked_epochs_lie_at_their_steps(sources):
+    panel = collect(sources, draw="curve", run="run", epochs=[5, 10])
+    np.testing.assert_array_equal(panel["epoch_iterations"], [20, 40])
 
 
 def test_panels_survive_their_file(sources, tmp_path):
     curve = {"draw": "curve", "run": "run"}
     surface = {"draw": "surface", "grid": "bowl", "marks": ["center"]}
     panels = collect_panels({"figure": "fig", "panels": [curve, surface]}, sources)
-    save_panels(tmp_path / "fig.h5", FIGURE, panels, Provenance("{}", "code", {}))
-    loaded = load_panels(tmp_path / "fig.h5", FIGURE)
+    save_panels(tmp_path / "fig.h5", Figure, panels, Provenance("{}", "code", {}))
+    loaded = load_panels(tmp_path / "fig.h5", Figure)
     assert {name: set(panel) for name, panel in loaded.items()} == {
         name: set(panel) for name, panel in panels.items()
     }
@@ -108,7 +109,10 @@ def test_panels_survive_their_file(sources, tmp_path):
 @pytest.mark.parametrize(
     ("panel", "message"),
     [
-        ({"draw": "pie", "grid": "bowl"}, "draw is 'pie', expected one of curve, surface, contour"),
+        (
+            {"draw": "pie", "grid": "bowl"},
+            "draw is 'pie', expected one of contour, curve",
+        ),
         ({"draw": "surface"}, "'surface' needs 'grid'"),
         ({"draw": "surface", "grid": "other"}, "grid/other is not among the inputs"),
         ({"draw": "surface", "grid": "bowl", "marks": ["top"]}, "marks is 'top'"),
@@ -123,7 +127,7 @@ def test_panels_survive_their_file(sources, tmp_path):
             },
             "heights is 'high', expected one of true, projected",
         ),
-        ({"draw": "curve", "run": "run", "moments": [77]}, "no snapshot at epoch 77"),
+        ({"draw": "curve", "run": "run", "epochs": [77]}, "no snapshot at epoch 77"),
         ({"draw": "curve", "run": "run", "window": 41}, "window is 41 iterations"),
     ],
 )

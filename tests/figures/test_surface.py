@@ -5,9 +5,9 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from lossmap.figures.panels.surface import floor_of, plot_surface
 from lossmap.figures.scale import fit_scale
 from lossmap.figures.style import CENTER, CONVERGED
-from lossmap.figures.surface import floor_of, plot_surface
 
 
 def draw(panel, **options):

@@ -4,7 +4,8 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import cosine_distances
 
-from lossmap.artifacts.distance import CURVES, Origins
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Origins
 from lossmap.errors import LossmapError
 from lossmap.geometry import columns
 from lossmap.geometry.distances import (

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lossmap.artifacts.distance import CURVES, Origins
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Origins
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.nulls import REST, draw_gaussians, draw_null, step_lengths

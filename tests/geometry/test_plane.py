@@ -8,14 +8,14 @@ from lossmap.errors import LossmapError
 from lossmap.geometry import columns
 from lossmap.geometry.fitting import plane_coordinates, reconstruct
 from lossmap.geometry.plane import (
-    draw_filter_normalized,
     fit_basis,
-    fit_principal_directions,
     measure_coordinates,
     measure_gram,
     measure_plane_variance,
     measure_variance_ratios,
 )
+from lossmap.geometry.planes.fn import draw_filter_normalized
+from lossmap.geometry.planes.pca import fit_principal_directions
 
 LAYOUT = Layout(
     ["conv.weight", "conv.bias", "norm.weight", "linear.weight", "scale"],

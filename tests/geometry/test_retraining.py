@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
 
-from lossmap.artifacts.distance import CURVES, Origins
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Origins
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.retraining import (
     measure_detours,
-    measure_drift,
     measure_embedded_retraining,
     measure_final_spread,
     measure_net_cosines,
     measure_retraining,
+    measure_return,
 )
 
 OPTIMUM = np.array([10.0, 20.0, 30.0])
@@ -140,14 +141,21 @@ def test_group_of_strangers_or_of_one_is_named(members):
         measure_final_spread(RUNS, {"SGD": members})
 
 
-def test_drift_is_that_of_the_vectors_themselves():
-    steps = np.random.default_rng(3).standard_normal((2, 5, 3))
-    paths = OPTIMUM + np.cumsum(steps, axis=1)
-    drift = measure_drift(make_cloud(paths, OPTIMUM))
+def test_return_along_and_across_the_jump():
+    straight, circle = (
+        around([4, 0, 0], [2, 0, 0], [0, 0, 0]),
+        around([2, 0, 0], [1, 3, 0], [0, 0, -2]),
+    )
+    found = measure_return(make_cloud([straight, circle], OPTIMUM))
 
-    for index, path in enumerate(paths - OPTIMUM):
-        along = path @ path[0] / (path[0] @ path[0])
-        across = np.linalg.norm(path[-1] - along[-1] * path[0]) / np.linalg.norm(path[0])
-        found = drift.farthest[index], drift.along[index], drift.across[index]
-        np.testing.assert_allclose(found, (along.max(), along[-1], across), rtol=1e-9)
-    assert drift.direction.tolist() == [40, 41]
+    np.testing.assert_allclose(found.along, [[1, 0.5, 0], [1, 0.5, 0]], atol=1e-9)
+    np.testing.assert_allclose(found.across, [[0, 0, 0], [0, 1.5, 1]], atol=1e-6)
+    assert found.direction.tolist() == [40, 41]
+    assert found.step_size.tolist() == [0.25, 0.5]
+
+
+def test_return_needs_a_jump_and_equal_numbers_of_epochs():
+    with pytest.raises(LossmapError, match="no length"):
+        measure_return(make_cloud([around([0, 0, 0], [1, 0, 0])], OPTIMUM))
+    with pytest.raises(LossmapError, match="number of epochs"):
+        measure_return(make_cloud([STRAIGHT, OUTWARD], OPTIMUM))

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossmap.artifacts.dataset import load_dataset, save_dataset
+from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import load, save
 from lossmap.errors import LossmapError
 from lossmap.network.data import describe_source, load_source
-from lossmap.network.sources.assembly import measure_pixels, select_balanced
-from lossmap.network.sources.digits import TEST_PER_DIGIT, TRAIN_PER_DIGIT, enlarge
+from lossmap.network.loaders.assembly import measure_pixels, select_balanced
+from lossmap.network.loaders.digits import TEST_PER_DIGIT, TRAIN_PER_DIGIT, enlarge
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -127,8 +128,8 @@ def test_digits_are_balanced_gray_images_that_make_a_valid_artifact(tmp_path, cl
         assert images.shape == (size, 32, 32, 1)
         assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
         assert np.ptp(np.bincount(labels, minlength=classes)) <= (size % classes > 0)
-    save_dataset(tmp_path / "d.h5", found, Provenance("{}", "", {}))
-    assert same(load_dataset(tmp_path / "d.h5"), found)
+    save(tmp_path / "d.h5", found, Provenance("{}", "", {}))
+    assert same(load(tmp_path / "d.h5", Dataset), found)
 
 
 @pytest.mark.parametrize("classes", [10, 100])

@@ -10,10 +10,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.jumps import CURVES, open_jumps
+from lossmap.artifacts.curves import SNAPSHOT_CURVES
+from lossmap.artifacts.jumps import Jumps
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import stream
 from lossmap.errors import LossmapError
-from lossmap.network import checkpoint, jumps, training
+from lossmap.network import checkpoint, jumps, trainer, training
 from lossmap.network.images import draw_epoch, move_images, take_batch
 from lossmap.network.jumps import jump_and_retrain
 from lossmap.network.parameters import create_network, describe_network
@@ -26,7 +28,7 @@ def spec(spec):
     """Give the specification of one direction of a small wide residual network."""
     spec["network"]["factory"] = "lossmap.network.models.wide_resnet:wide_resnet10_2"
     spec["optimizer"] |= {"lr": 0.01, "weight_decay": 1.0e-3}
-    return spec | {"epochs": EPOCHS, "steps": STEPS, "direction": 7, "ignore": "bias_bn"}
+    return spec | {"epochs": EPOCHS, "step_sizes": STEPS, "direction": 7, "ignore": "bias_bn"}
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def retrain(dataset, minimum, spec, log, tmp_path):
 
 
 def read(path):
-    with open_jumps(path) as file:
+    with stream(path, Jumps) as file:
         return {name: file[name][()] for name in file}
 
 
@@ -132,7 +134,7 @@ def test_curves_and_weights_have_every_epoch_of_every_step(retrain, minimum):
     assert found["epochs"].tolist() == [0, 1, 2]
     norms = np.linalg.norm(found["thetas"].astype(np.float64), axis=2)
     np.testing.assert_allclose(found["theta_norm"], norms, rtol=1e-6)
-    for name in CURVES:
+    for name in SNAPSHOT_CURVES:
         assert np.isfinite(found[name]).all()
 
 
@@ -162,13 +164,13 @@ def kill_at(owner, name, count, make):
 
 
 MOMENTS = [
-    (training, "take_batch", 1),
-    (training, "take_batch", 5),
-    (training, "take_batch", 8),  # within the second step size
+    (trainer, "take_batch", 1),
+    (trainer, "take_batch", 5),
+    (trainer, "take_batch", 8),  # within the second step size
     (checkpoint.Checkpoint, "_replace_state", 1),
     (checkpoint.Checkpoint, "_replace_state", 4),
     (checkpoint.Checkpoint, "rows", 2),  # while the rows are joined
-    (jumps, "save_jumps", 1),
+    (jumps, "save", 1),
     (os, "link", 1),
     (shutil, "rmtree", 1),
     (shutil, "rmtree", 2),
@@ -181,7 +183,7 @@ MOMENTS = [
 def test_a_killed_job_ends_in_the_same_bytes(owner, name, count, retrain):
     undisturbed = retrain("whole").read_bytes()
     assert kill_at(owner, name, count, lambda: retrain("killed")) == signal.SIGKILL
-    assert kill_at(training, "take_batch", 2, lambda: retrain("killed")) in (0, signal.SIGKILL)
+    assert kill_at(trainer, "take_batch", 2, lambda: retrain("killed")) in (0, signal.SIGKILL)
     assert retrain("killed").read_bytes() == undisturbed
 
 
@@ -200,7 +202,7 @@ def trained(monkeypatch):
 
 def test_a_new_step_size_trains_only_what_is_new(retrain, trained):
     fresh = retrain("fresh").read_bytes()
-    path = retrain("grown", steps=[0.25, 1.0])
+    path = retrain("grown", step_sizes=[0.25, 1.0])
     path.unlink()  # as Snakemake does before it makes an artifact anew
     trained.clear()
     assert retrain("grown").read_bytes() == fresh

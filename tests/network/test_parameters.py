@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from lossmap.errors import LossmapError
 from lossmap.network.factory import build_network
 from lossmap.network.parameters import FlatNetwork, create_network, describe_network
-from lossmap.network.training import make_optimizer
+from lossmap.network.trainer import make_optimizer
 
 NETWORK = {
     "factory": "lossmap.network.models.resnet:resnet20",
@@ -197,7 +197,7 @@ def test_training_loads_no_compiler():
     script = """
 import sys, torch
 from lossmap.network.parameters import create_network
-from lossmap.network.training import make_optimizer
+from lossmap.network.trainer import make_optimizer
 for spec in OPTIMIZERS.values():
     network = create_network(NETWORK)
     network.module(torch.ones(2, 3, 32, 32)).sum().backward()

@@ -19,8 +19,8 @@ import h5py
 import pytest
 
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.dataset import save_dataset
 from lossmap.artifacts.provenance import Provenance, resume_folder
+from lossmap.artifacts.store import save
 
 PACKAGE = Path(__file__).parents[2] / "workflow_scripts"
 WORKER = '''
@@ -30,8 +30,9 @@ import torch
 
 sys.path.insert(0, sys.argv[1])
 from lossmap.artifacts import store
-from lossmap.artifacts.dataset import load_dataset
-from lossmap.network import checkpoint, training
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.store import load
+from lossmap.network import checkpoint, trainer, training
 from lossmap.network.arithmetic import fix_arithmetic
 
 
@@ -92,7 +93,7 @@ def set_trap(moment, count, artifact):
     elif moment == "before state is replaced":
         before(os, "replace", onto("state.h5"))
     elif moment == "mid epoch":
-        before(training, "take_batch")
+        before(trainer, "take_batch")
     elif moment == "mid artifact":
         before(store, "write_attributes", death=flush_and_die)
     elif moment == "before artifact is named":
@@ -107,7 +108,7 @@ def run(job):
     if job["moment"]:
         set_trap(job["moment"], job["count"], job["artifact"])
     provenance = store.Provenance(**job["provenance"])
-    dataset = load_dataset(job["dataset"])
+    dataset = load(job["dataset"], Dataset)
     log = logging.getLogger()
     training.train_run(
         dataset, provenance.parameters(), "cpu", job["artifact"], provenance, log
@@ -243,7 +244,7 @@ def known() -> dict[str, bytes]:
 
 @pytest.fixture
 def bench(tmp_path, worker, dataset, spec, known) -> Bench:
-    save_dataset(tmp_path / "dataset.h5", dataset, Provenance("{}", "", {}))
+    save(tmp_path / "dataset.h5", dataset, Provenance("{}", "", {}))
     return Bench(worker, tmp_path, spec, known)
 
 

@@ -11,14 +11,15 @@ from torch.nn.functional import cross_entropy
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.trajectory import load_layouts, open_trajectory
+from lossmap.artifacts.store import stream
+from lossmap.artifacts.trajectory import Trajectory, load_layouts
 from lossmap.errors import LossmapError
 from lossmap.geometry.plane import fit_basis
 from lossmap.network.factory import build_network
 from lossmap.network.images import choose_balanced
 from lossmap.network.normalization import normalize_few_channels
 from lossmap.network.surface import (
-    Surface,
+    LossSurface,
     evaluate_grid,
     open_surface,
     project_trajectory,
@@ -40,7 +41,7 @@ def trajectory(tmp_path, dataset, spec, log):
 
 @pytest.fixture
 def run(trajectory):
-    with open_trajectory(trajectory) as file:
+    with stream(trajectory, Trajectory) as file:
         yield {name: file[name][()] for name in ("thetas", "buffers", "epochs")}
 
 
@@ -56,7 +57,7 @@ def make_basis(trajectory, run):
 
 @pytest.fixture
 def make_surface(trajectory, dataset):
-    def make(basis: Basis, bn_statistics: str, **changes) -> Surface:
+    def make(basis: Basis, bn_statistics: str, **changes) -> LossSurface:
         precision = changes.pop("precision", "float32")
         spec = {"evaluation": EVALUATION | changes, "bn_statistics": bn_statistics}
         spec["precision"] = precision
@@ -329,7 +330,7 @@ def test_recalibration_draws_nothing(tmp_path, dataset, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     network = {"factory": "dropping_surface:dropping", "width": 1.0, "seed": 0}
     network |= {"classes": 3, "channels": 3}
-    surface = Surface(dataset, network, EVALUATION, "recalibrate", "cpu")
+    surface = LossSurface(dataset, network, EVALUATION, "recalibrate", "cpu")
     theta = surface.network.theta.clone()
     assert surface.evaluate(theta) == surface.evaluate(theta)
 
@@ -368,3 +369,19 @@ def test_few_channels_are_normalized_alike_in_both_precisions(precision):
     found = normalize_few_channels(norm, images.to(dtype)).double()
     expected = norm(images.to(dtype).float()).double()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bn_statistics", STATISTICS)
+def test_too_little_memory_is_one_line_with_the_remedy(
+    make_surface, make_basis, monkeypatch, bn_statistics
+):
+    basis = make_basis()
+    surface = make_surface(basis, bn_statistics)
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    surface.network.module.register_forward_pre_hook(full)
+    surface.measured.register_forward_pre_hook(full)
+    with pytest.raises(LossmapError, match=r"^evaluation: out of memory .*lower evaluation.batch$"):
+        surface.evaluate(torch.from_numpy(basis.center))

@@ -12,11 +12,13 @@ from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.trajectory import load_history, load_layouts, open_trajectory
+from lossmap.artifacts.store import load_part, stream
+from lossmap.artifacts.trajectory import Trajectory, load_layouts
 from lossmap.errors import LossmapError
 from lossmap.network.factory import build_network
 from lossmap.network.images import draw_epoch, move_images, take_batch
-from lossmap.network.training import Run, evaluate_accuracy, learning_rate, train_epoch, train_run
+from lossmap.network.trainer import learning_rate
+from lossmap.network.training import Run, evaluate_accuracy, train_run
 
 
 def plain_network(spec) -> nn.Module:
@@ -67,7 +69,7 @@ def test_epochs_equal_a_plain_loop(dataset, spec):
     for epoch, lr in enumerate((0.1, 0.05)):
         optimizer.param_groups[0]["lr"] = lr
         expected = train_plainly(plain, optimizer, run.images, spec, epoch)
-        found = train_epoch(run.network, run.images, run.optimizer, spec, epoch)
+        found = run.trainer.train(spec, epoch)
         assert found.dtype == np.float64
         np.testing.assert_allclose(found, expected, rtol=1e-4)
     torch.testing.assert_close(run.network.theta, parameters_of(plain), rtol=1e-3, atol=1e-4)
@@ -117,7 +119,7 @@ def test_measured_loss_and_accuracy_equal_a_plain_evaluation(dataset, spec, rows
 
 def test_first_snapshot_is_the_initialization(tmp_path, dataset, spec, log):
     plain = plain_network(spec)
-    with open_trajectory(train(tmp_path, dataset, spec, log)) as run:
+    with stream(train(tmp_path, dataset, spec, log), Trajectory) as run:
         np.testing.assert_array_equal(run["thetas"][0], parameters_of(plain))
         np.testing.assert_array_equal(run["buffers"][0], buffers_of(plain))
         assert run["steps"][0] == run["epochs"][0] == 0
@@ -126,8 +128,8 @@ def test_first_snapshot_is_the_initialization(tmp_path, dataset, spec, log):
 def test_artifact_records_every_snapshot(tmp_path, dataset, spec, log):
     artifact = train(tmp_path, dataset, spec, log)
     run = Run(dataset, spec, "cpu")
-    history = load_history(artifact)
-    with open_trajectory(artifact) as file:
+    history = load_part(artifact, Trajectory, "history")
+    with stream(artifact, Trajectory) as file:
         thetas, buffers = file["thetas"][()], file["buffers"][()]
     np.testing.assert_array_equal(history.epochs, [0, 1, 2, 3])
     np.testing.assert_array_equal(history.steps, [0, 3, 6, 9])
@@ -151,8 +153,10 @@ def test_artifact_records_every_snapshot(tmp_path, dataset, spec, log):
 def test_snapshots_are_taken_every_few_epochs_and_at_the_end(
     tmp_path, dataset, spec, log, epochs, every, expected
 ):
-    history = load_history(
-        train(tmp_path, dataset, spec | {"epochs": epochs, "snapshot_every": every}, log)
+    history = load_part(
+        train(tmp_path, dataset, spec | {"epochs": epochs, "snapshot_every": every}, log),
+        Trajectory,
+        "history",
     )
     np.testing.assert_array_equal(history.epochs, expected)
     np.testing.assert_array_equal(history.steps, 3 * np.array(expected))
@@ -181,7 +185,7 @@ def test_other_seeds_give_other_runs(tmp_path, dataset, spec, log):
 def test_training_lowers_the_loss(tmp_path, dataset, spec, log):
     spec |= {"epochs": 8}
     spec["augmentation"] |= {"flip": False, "crop_padding": 0}
-    history = load_history(train(tmp_path, dataset, spec, log))
+    history = load_part(train(tmp_path, dataset, spec, log), Trajectory, "history")
     assert history.iteration_loss[-3:].mean() < 0.8 * history.iteration_loss[:3].mean()
 
 

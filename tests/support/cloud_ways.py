@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.distance import CURVES, Origins
-from lossmap.artifacts.jumps import open_jumps, save_jumps
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Origins
+from lossmap.artifacts.jumps import Jumps
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.store import save, stream
 
 DIRECTIONS, STEPS, EPOCHS = 5, 4, 51
 ROWS = DIRECTIONS * STEPS * EPOCHS
@@ -45,7 +47,8 @@ def write_cloud(folder: Path, params: int) -> None:
                 thetas[step, epoch] = optimum + size * left[epoch] * turned
                 turned += np.float32(0.1) * draw()
         place = folder / f"jumps-d{seed}.h5"
-        save_jumps(place, thetas, curves, sizes, (seed, direction), Provenance("{}", "", {}))
+        found = Jumps(thetas, sizes, np.arange(thetas.shape[1]), direction, seed, **curves)
+        save(place, found, Provenance("{}", "", {}))
     (folder / "thetas.npy").unlink()
 
 
@@ -67,7 +70,7 @@ def cloud_origins() -> Origins:
 def open_cloud(folder: Path, stack: ExitStack) -> dict:
     """Return the open datasets of a cloud by name, in the order of its rows."""
     paths = sorted(folder.glob("jumps-*.h5"))
-    return {path.stem: stack.enter_context(open_jumps(path))["thetas"] for path in paths}
+    return {path.stem: stack.enter_context(stream(path, Jumps))["thetas"] for path in paths}
 
 
 def measure_ours(folder: Path) -> Timed:

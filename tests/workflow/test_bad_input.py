@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 import yaml
 
-from lossmap.artifacts.basis import load_basis
-from lossmap.artifacts.dataset import load_dataset
-from lossmap.artifacts.distance import load_distance
-from lossmap.artifacts.embedding import load_embedding
-from lossmap.artifacts.grid import load_grid
-from lossmap.artifacts.projection import load_projection
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.distance import Cloud
+from lossmap.artifacts.embedding import Embedding
+from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.seal import seal
-from lossmap.artifacts.store import digest_of, write_attributes
-from lossmap.artifacts.trajectory import load_history
+from lossmap.artifacts.store import digest_of, load, write_attributes
+from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.expected import Expected
@@ -110,11 +110,11 @@ FOREIGN_KEYS = {  # what a panel of each family has no use for
     "curve": (CURVE, {"color": "epoch", "series": SERIES, "marks": ["jumps"], "hue": "ascending"}),
     "surface": (SURFACE, {"color": "epoch", "hue": "ascending", "series": SERIES}),
     "contour": (SURFACE | {"draw": "contour"}, {"embedding": "c10-good-pca", "color": "loss"}),
-    "embedding": (EMBEDDED, {"grid": PCA, "run": RUN, "moments": ["last"], "series": SERIES}),
+    "embedding": (EMBEDDED, {"grid": PCA, "run": RUN, "epochs": ["last"], "series": SERIES}),
     "norm": (
         NORM,
         {"color": "epoch", "hue": "descending", "embedding": "c10-good-pca", "share": "a"}
-        | {"marks": ["starts"], "run": RUN, "grid": PCA, "moments": ["last"]},
+        | {"marks": ["starts"], "run": RUN, "grid": PCA, "epochs": ["last"]},
     ),
 }
 NULLS = {  # YAML's null, given or left over behind a colon: what is emptied, what is expected
@@ -127,7 +127,7 @@ NULLS = {  # YAML's null, given or left over behind a colon: what is emptied, wh
     "techniques.pca": "keys and values",
     "techniques.phate-cosine.knn": "integer",
     "jumps": "keys and values",
-    "jumps.steps": "a list",
+    "jumps.step_sizes": "a list",
     "jumps.lr": "number",
     "animations": "keys and values",
     "claims.horoi2021.horoi-star": "keys and values",
@@ -165,7 +165,11 @@ CONFIGURATIONS = {
     },
     "run of a minimum": (minimum(run="c10-wresnet-god"), "minima.mine.run", "c10-wresnet-good'?"),
     "minimum without a run": (minimum(epochs=3), "minima.mine", "'run' is missing; add it"),
-    "key of a minimum": (minimum(run=RUN, step=[1]), "minima.mine.step", "did you mean 'steps'?"),
+    "key of a minimum": (
+        minimum(run=RUN, step_size=[1]),
+        "mine.step_size",
+        "did you mean 'step_sizes'?",
+    ),
     "directions of a minimum": (
         {"minima": {"c10-good": {"directions": [2, 2]}}},
         "minima.c10-good.directions",
@@ -250,8 +254,16 @@ CONFIGURATIONS = {
     "time that is neither": (technique("phate-cosine", t="x"), "techniques.phate-cosine.t", "'x'"),
     "time of 0": (technique("phate-cosine", t=0), "techniques.phate-cosine.t", "0"),
     "unknown solver": (technique("phate-cosine", mds_solver="a"), "mds_solver is 'a'", "smacof"),
-    "unknown method": (technique("pca", method="pac"), "pca.method is 'pac'", "allowed: phate"),
-    "unknown metric": (technique("pca", metric="l1"), "pca.metric is 'l1'", "cosine, euclidean"),
+    "unknown method": (
+        technique("pca", method="pac"),
+        "pca.method is 'pac'",
+        "allowed: pca, phate",
+    ),
+    "unknown metric": (
+        technique("umap-cosine", metric="l1"),
+        "metric is 'l1'",
+        "cosine, euclidean",
+    ),
     "unknown space": (
         technique("phate-raw-knn5", cosine_space="a"),
         "cosine_space is 'a'",
@@ -311,8 +323,8 @@ CONFIGURATIONS = {
     ),
     "grid of an animation": (
         animation(grid=PCA),
-        "animations.mine_animation.panels.0.grid is an unknown key",
-        "allowed: draw, embedding",
+        "animations.mine_animation.panels.0.grid means nothing with draw 'embedding'",
+        "remove it",
     ),
     "animation of nothing": (
         {"animations": {"mine_animation": {"columns": 1, "panels": []}}},
@@ -342,6 +354,37 @@ CONFIGURATIONS = {
         "'jumps'",
         "choose another word",
     ),
+    "curve of an animation": (
+        {"animations": {"mine_animation": {"columns": 1, "panels": [CURVE]}}},
+        "animations.mine_animation.panels.0.draw is 'curve'",
+        "allowed: embedding",
+    ),
+    **{
+        f"unknown {key}": (
+            {"style": {key: "viridiss"}},
+            f"style.{key} names 'viridiss'",
+            "matplotlib's colormaps (did you mean 'viridis'?)",
+        )
+        for key in ("colormap", "trajectory_colormap", "epoch_colormap")
+    },
+    "unknown colormap of a figure": (
+        {"figures": {"ding2023_fig2": {"options": {"colormap": "Viridis"}}}},
+        "figures.ding2023_fig2.options.colormap names 'Viridis'",
+        "did you mean 'viridis'?",
+    ),
+    "unknown scale of a curve": (
+        panel(**CURVE, y_scale="sqrt"),
+        "y_scale is 'sqrt'",
+        "linear, log",
+    ),
+    "empty window of a curve": (panel(**CURVE, window=0), f"{PANEL}.window is 0", "at least 1"),
+    "elevation of a contour map": (
+        panel(draw="contour", grid=PCA, elevation=20),
+        f"{PANEL}.elevation means nothing with draw 'contour'",
+        "remove it",
+    ),
+    "camera below the floor": (panel(**SURFACE, elevation=-91), "elevation is -91", "at least -90"),
+    "unknown heights": ({"style": {"heights": "drawn"}}, "heights is 'drawn'", "true, projected"),
     "lines that are no boolean": ({"style": {"lines": "no"}}, "style.lines is 'no'", "boolean"),
     "points without a size": ({"style": {"point_size": 0}}, "point_size is 0", "more than 0"),
     "negative random labels": (
@@ -364,12 +407,20 @@ CONFIGURATIONS = {
     "jitter of five numbers": (augmentation(color_jitter=[0.1] * 5), "color_jitter", "4"),
     "jitter of one number": (augmentation(color_jitter=0.4), "color_jitter is 0.4", "a list"),
     "jitter above 1": (augmentation(color_jitter=[2, 0, 0, 0]), "jitter.0 is 2", "at most 1"),
-    "no steps": ({"jumps": {"steps": []}}, "jumps.steps", "at least 1"),
-    "negative step": ({"jumps": {"steps": [1, -0.5]}}, "jumps.steps.1 is -0.5", "more than 0"),
-    "step of 0": ({"jumps": {"steps": [0]}}, "jumps.steps.0 is 0", "more than 0"),
-    "a step twice": ({"jumps": {"steps": [1, 0.5, 1.0]}}, "jumps.steps", "different"),
-    "step that is no list": ({"jumps": {"steps": 0.5}}, "jumps.steps is 0.5", "a list"),
-    "step that is text": ({"jumps": {"steps": ["1e-3"]}}, "steps.0 is '1e-3'", "write 1.0e-3"),
+    "no steps": ({"jumps": {"step_sizes": []}}, "jumps.step_sizes", "at least 1"),
+    "negative step": (
+        {"jumps": {"step_sizes": [1, -0.5]}},
+        "jumps.step_sizes.1 is -0.5",
+        "more than 0",
+    ),
+    "step of 0": ({"jumps": {"step_sizes": [0]}}, "jumps.step_sizes.0 is 0", "more than 0"),
+    "a step twice": ({"jumps": {"step_sizes": [1, 0.5, 1.0]}}, "jumps.step_sizes", "different"),
+    "step that is no list": ({"jumps": {"step_sizes": 0.5}}, "jumps.step_sizes is 0.5", "a list"),
+    "step that is text": (
+        {"jumps": {"step_sizes": ["1e-3"]}},
+        "step_sizes.0 is '1e-3'",
+        "write 1.0e-3",
+    ),
     "no directions": ({"jumps": {"directions": []}}, "jumps.directions", "at least 1"),
     "a direction twice": ({"jumps": {"directions": [1, 0, 1]}}, "jumps.directions", "different"),
     "number of directions": ({"jumps": {"directions": 5}}, "jumps.directions is 5", "a list"),
@@ -379,7 +430,7 @@ CONFIGURATIONS = {
     "retraining at no rate": ({"jumps": {"lr": 0}}, "jumps.lr is 0", "more than 0"),
     "momentum 1 of retraining": ({"jumps": {"momentum": 1}}, "momentum is 1", "less than 1"),
     "what a jump ignores": ({"jumps": {"ignore": "bn"}}, "jumps.ignore is 'bn'", "bias_bn, none"),
-    "key of jumps": ({"jumps": {"step_sizes": [1]}}, "jumps.step_sizes", "did you mean 'steps'?"),
+    "key of jumps": ({"jumps": {"steps": [1]}}, "jumps.steps", "did you mean 'step_sizes'?"),
     "more measured in a recipe": (
         {"recipes": {"horoi2021": {"metrics": {"images": 50}}}},
         "metrics.images is 50",
@@ -513,9 +564,17 @@ CONFIGURATIONS = {
         "claims.ding2023.ding-pca-descent.tables",
         "allowed: grids",
     ),
-    "unknown moment": (basis(PCA, center="end"), f"bases.{PCA}.center names 'end'", "last"),
-    "unknown moment of a curve": (panel(**CURVE, moments=["end"]), "0.moments", "defined: early"),
-    "moment beyond the run": ({"moments": {"late": 1.5}}, "moments.late is 1.5", "at most 1"),
+    "unknown name of an epoch": (
+        basis(PCA, center="end"),
+        f"bases.{PCA}.center names 'end'",
+        "last",
+    ),
+    "unknown epoch of a curve": (panel(**CURVE, epochs=["end"]), "0.epochs", "defined: early"),
+    "name beyond the run": (
+        {"epoch_names": {"late": 1.5}},
+        "epoch_names.late is 1.5",
+        "at most 1",
+    ),
     "epoch beyond the run": (basis(PCA, center=400), "center is epoch 400", "from 0 to 4"),
     "epoch without a snapshot": (
         recipe(snapshot_every=2) | basis(PCA, center=1),
@@ -582,7 +641,7 @@ CONFIGURATIONS = {
     ),
     "upper-case name": ({"runs": {"Mine": OWN_RUN}}, "'Mine'", "lower-case letters"),
     "number in a name": ({"runs": {"lr0.1": OWN_RUN}}, "'lr0.1'", "joined by hyphens"),
-    "unknown draw": (panel(draw="heatmap", grid=PCA), "draw is 'heatmap'", "curve, surface"),
+    "unknown draw": (panel(draw="heatmap", grid=PCA), "draw is 'heatmap'", "contour, curve"),
     "no panels": ({"figures": {"mine_fig1": {"columns": 1, "panels": []}}}, "panels", "at least 1"),
     "more panels than letters": (
         {"figures": {"mine_fig1": {"columns": 9, "panels": [CURVE] * 27}}},
@@ -592,9 +651,9 @@ CONFIGURATIONS = {
     "panel without a grid": (panel(draw="surface"), "panels.0", "'grid' is missing; add it"),
     "curve without a run": (panel(draw="curve"), "panels.0", "'run' is missing; add it"),
     "curve of a grid": (panel(**CURVE, grid=PCA), "panels.0.grid", "remove it"),
-    "moments on a surface": (
-        panel(draw="surface", grid=PCA, moments=["last"]),
-        "panels.0.moments",
+    "epochs on a surface": (
+        panel(draw="surface", grid=PCA, epochs=["last"]),
+        "panels.0.epochs",
         "remove it",
     ),
     "trajectory without a projection": (
@@ -619,8 +678,8 @@ CONFIGURATIONS = {
     ),
     "unknown mark": (panel(draw="surface", grid=PCA, marks=["end"]), "marks.0", "converged"),
     "unknown option": (
-        {"figures": {"ding2023_fig2": {"options": {"colormap": "magma"}}}},
-        "ding2023_fig2.options.colormap",
+        {"figures": {"ding2023_fig2": {"options": {"color_map": "magma"}}}},
+        "ding2023_fig2.options.color_map",
         "did you mean 'colormap'?",
     ),
     "resolution of print too low": ({"style": {"dpi": 5}}, "style.dpi is 5", "at least 30"),
@@ -645,6 +704,16 @@ CONFIGURATIONS = {
     "digits without classes": (dataset(source="digits"), "datasets.mine", "'classes' is missing"),
     "unknown source": (dataset(source="imagenet"), "'imagenet'", "digits, cifar10"),
     "no source": (dataset(title="mine"), "datasets.mine", "'source' is missing"),
+    "file of digits": (
+        dataset(source="digits", classes=10, file="x.h5"),
+        "datasets.mine.file means nothing with source 'digits'",
+        "remove it",
+    ),
+    "classes of CIFAR": (
+        dataset(source="cifar10", classes=10),
+        "datasets.mine.classes means nothing with source 'cifar10'",
+        "remove it",
+    ),
     "image file not named": (dataset(source="hdf5"), "datasets.mine", "'file' is missing"),
     "image file missing": (dataset(source="hdf5", file="no/x.h5"), "'no/x.h5'", "correct the path"),
     "data folder missing": (
@@ -924,19 +993,24 @@ DAMAGES = {
     "incomplete": (remove, "' is missing from this"),
 }
 HEALTHY = {
-    **{"dataset": "c10", "trajectory": RUN, "basis": PCA, "grid": PCA, "projection": PROJECTION},
-    **{"distance": "bush", "embedding": "bush-pca"},
+    "dataset": "c10",
+    "trajectory": RUN,
+    "basis": PCA,
+    "grid": PCA,
+    "projection": PROJECTION,
+    "distance": "bush",
+    "embedding": "bush-pca",
 }
 BUSH = {"bush": {"tree": TREE, "embeddings": {"pca": {}}}}
 BUSH_GIVEN = {"clouds": BUSH}
-LOADERS = {
-    "dataset": load_dataset,
-    "trajectory": load_history,
-    "basis": load_basis,
-    "grid": load_grid,
-    "projection": load_projection,
-    "distance": load_distance,
-    "embedding": load_embedding,
+DECLARED = {
+    "dataset": Dataset,
+    "trajectory": Trajectory,
+    "basis": Basis,
+    "grid": Grid,
+    "projection": Projection,
+    "distance": Cloud,
+    "embedding": Embedding,
 }
 DAMAGED = {  # stage: kinds of damage that the next job is given
     "trajectory": tuple(DAMAGES),
@@ -956,8 +1030,6 @@ class Job:
     target: str
     says: tuple[str, ...]
     config: dict = field(default_factory=dict)
-    log: str | None = None
-    """Name of the log, where it is not the target's."""
 
 
 def damaged_artifact(project, stage: str, damage: str) -> Job:
@@ -1019,7 +1091,7 @@ def damaged_cloud(project, stage: str, damage: str) -> Job:
     says = (f"{stage}/{name}", message, "run again")
     if stage == "distance":
         hurt(path)
-        return Job(f"embedding/{name}-pca", says, given, name)
+        return Job(f"embedding/{name}-pca", says, given)
     path, figure = project.path("embedding", f"{name}-pca"), f"bad_embedding_{damage}"
     shutil.copy2(project.path("embedding", "bush-pca"), path)
     pass_for_made(project, given, "embedding", f"{name}-pca")
@@ -1103,7 +1175,6 @@ def other_jobs(project) -> dict[str, Job]:
     write_images(cifar)
     truncate(cifar)
     factory = "lossmap.network.models.resnet:resnet21"
-    unknown = {"columns": 1, "panels": [CURVE], "options": {"colormap": "viridiss"}}
     crowd = {"tree": TREE, "embeddings": {"phate-euclidean": {"knn": 50}}}
     jumps = EMBEDDED | {"embedding": "bush-pca", "marks": ["jumps"]}
     return {
@@ -1112,7 +1183,6 @@ def other_jobs(project) -> dict[str, Job]:
             "embedding/crowd-phate-euclidean",
             ("embedding/crowd-phate-euclidean.h5: ", "knn is 50", "24 points", "set 'knn'"),
             {"clouds": {"crowd": crowd}},
-            "crowd",
         ),
         "jumps of a tree": Job(
             "figure/bad_jumps",
@@ -1123,11 +1193,6 @@ def other_jobs(project) -> dict[str, Job]:
             "dataset/cifar",
             (f"{cifar}: ", "truncated or damaged", "fetch the file again"),
             {"datasets": {"cifar": {"source": "cifar10", "train": 40}}},
-        ),
-        "unknown color map": Job(
-            "figure/bad_colormap",
-            ("matplotlib has no colormap 'viridiss'", "correct it under style"),
-            {"figures": {"bad_colormap": unknown}},
         ),
         "factory without its function": Job(
             "trajectory/no-function",
@@ -1141,7 +1206,6 @@ JOBS = [
     *(f"{stage} {damage}" for stage, damages in DAMAGED.items() for damage in damages),
     *(f"images {kind}" for kind in IMAGE_FILES),
     "cifar10.h5 truncated",
-    "unknown color map",
     "factory without its function",
     "jumps foreign",
     "too many neighbors",
@@ -1175,8 +1239,7 @@ def failed(shared_project):
 def test_a_failing_job_names_culprit_and_remedy_and_leaves_nothing(shared_project, failed, kind):
     jobs, done = failed
     job, output = jobs[kind], shared_project.path(*jobs[kind].target.split("/"))
-    name = job.log or output.stem
-    log = shared_project.path(f"log/{output.parent.name}", name, "log").read_text()
+    log = shared_project.path(f"log/{output.parent.name}", output.stem, "log").read_text()
     errors = [line for line in log.splitlines() if " error: " in line]
     assert len(errors) == 1, log
     assert [part for part in job.says if part not in errors[0]] == []
@@ -1186,14 +1249,14 @@ def test_a_failing_job_names_culprit_and_remedy_and_leaves_nothing(shared_projec
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("stage", LOADERS)
+@pytest.mark.parametrize("stage", DECLARED)
 @pytest.mark.usefixtures("failed")
 def test_a_damaged_artifact_is_not_read(shared_project, tmp_path, stage, damage):
     path, (hurt, says) = tmp_path / f"{stage}.h5", DAMAGES[damage]
     shutil.copy2(shared_project.path(stage, HEALTHY[stage]), path)
     hurt(path)
     with pytest.raises(LossmapError) as caught:
-        LOADERS[stage](path)
+        load(path, DECLARED[stage])
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert says in message

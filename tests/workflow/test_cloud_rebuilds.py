@@ -47,7 +47,7 @@ def test_nothing_is_planned_without_a_change(project):
         ),
         ({"figures": MINE["figures"].replace("TITLE", "other")}, [FIGURE]),
         ({"style": "{point_size: 3.0}"}, [FIGURE]),
-        (minima(steps="[0.25, 0.5, 1.0]"), [*JUMPS, *MEASURED]),
+        (minima(step_sizes="[0.25, 0.5, 1.0]"), [*JUMPS, *MEASURED]),
         (minima(lr=0.01), [*JUMPS, *MEASURED]),
         (minima(directions="[1]"), MEASURED),
         ({"jumps": "{per_job: 1}"}, []),
@@ -61,11 +61,11 @@ def test_a_changed_value_rebuilds_what_it_enters_and_never_trains_a_run(project,
 
 def test_a_new_step_size_trains_only_what_is_new(project):
     before = {name: project.path(*name.split("/")).stat().st_ino for name in JUMPS}
-    done = project.snakemake("my_cloud", **MINE | minima(steps="[0.5, 0.75, 1.0]"))
+    done = project.snakemake("my_cloud", **MINE | minima(step_sizes="[0.5, 0.75, 1.0]"))
     said = [line for line in done.stderr.splitlines() if f"{CLOUD}-d" in line and " step " in line]
     kept = [line for line in said if "kept from before" in line]
     assert len(kept) == 4, "two directions, two step sizes"
     trained = {line.partition(" step ")[2].split()[0] for line in said if " epoch " in line}
     assert trained == {"0.75"}
     assert all(project.path(*name.split("/")).stat().st_ino != before[name] for name in JUMPS)
-    assert project.planned("my_cloud", **MINE | minima(steps="[0.5, 0.75, 1.0]")) == []
+    assert project.planned("my_cloud", **MINE | minima(step_sizes="[0.5, 0.75, 1.0]")) == []

@@ -1,10 +1,11 @@
 """What the SLURM profile asks for, as far as a machine without SLURM can tell."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
-from tests_support import ROOT
+from tests_support import ROOT, copy_project
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +27,15 @@ def read_profile(name):
     return yaml.safe_load((ROOT / "profiles" / name / "profile.yaml").read_text())
 
 
+@pytest.fixture(scope="module")
+def telling(tmp_path_factory):
+    """Give a copy of the workflow whose rules have no message: Snakemake then lists resources."""
+    project = copy_project(tmp_path_factory.mktemp("telling"))
+    for path in (project.folder / "rules").glob("*.smk"):
+        path.write_text(re.sub(r"\n +message:\n +.+", "", path.read_text()))
+    return project
+
+
 def resources(project, *arguments, **config):
     """Return what each job would ask for, as words by name, by stage and name of its artifact."""
     found = {}
@@ -40,8 +50,8 @@ def resources(project, *arguments, **config):
 
 
 @pytest.fixture(scope="module")
-def with_gpu(shared_project):
-    return resources(shared_project, device="cuda", cluster=CLUSTER)
+def with_gpu(telling):
+    return resources(telling, device="cuda", cluster=CLUSTER)
 
 
 def test_jobs_that_compute_with_a_network_ask_for_a_gpu(with_gpu):
@@ -67,22 +77,22 @@ def test_every_job_names_account_time_and_memory_and_appends_to_its_log(with_gpu
         assert int(asked["runtime"]) >= 10
 
 
-def test_every_further_try_asks_for_more(shared_project, with_gpu):
-    again = resources(shared_project, "--attempt", "3", device="cuda", cluster=CLUSTER)
+def test_every_further_try_asks_for_more(telling, with_gpu):
+    again = resources(telling, "--attempt", "3", device="cuda", cluster=CLUSTER)
     for job, asked in with_gpu.items():
         for word in ("mem_mb", "runtime"):
             assert int(again[job][word]) == 3 * int(asked[word])
 
 
-def test_on_cpus_nobody_asks_for_a_gpu(shared_project):
-    for asked in resources(shared_project, device="cpu", cluster=CLUSTER).values():
+def test_on_cpus_nobody_asks_for_a_gpu(telling):
+    for asked in resources(telling, device="cpu", cluster=CLUSTER).values():
         assert asked.get("gpu", "0") == "0"
         assert asked["slurm_partition"] == "cpus"
         assert "gpu_model" not in asked
 
 
-def test_without_the_words_slurm_decides(shared_project):
-    for asked in resources(shared_project, device="cuda").values():
+def test_without_the_words_slurm_decides(telling):
+    for asked in resources(telling, device="cuda").values():
         assert not {"slurm_account", "slurm_partition", "gpu_model"} & set(asked)
 
 

@@ -12,12 +12,13 @@ from lossmap.workflow.configuration import (
     RULES,
     cloud_kind,
     embedding_names,
+    embedding_technique,
+    epoch_of,
     jump_names,
     kept_epochs,
     load_configuration,
     metrics_of,
     minimum_of,
-    moment_epoch,
     run_recipe,
 )
 
@@ -54,6 +55,25 @@ def test_each_source_lies_over_the_one_before(folder):
     assert config["datasets"]["c10"]["source"] == "cifar10"  # registry
     assert config["datasets"]["c10"]["train"] == 6000  # scale over registry
     assert config["grid"] == {"resolution": 7, "extent": 0.5}  # scale over defaults, given over all
+
+
+def test_an_entry_of_another_kind_keeps_only_what_that_kind_has():
+    own = {"datasets": {"c10": {"source": "hdf5", "file": "own.h5"}}, "keep_datasets": True}
+    below = load_configuration(CONFIG, {})["datasets"]["c10"]
+    assert below["source"] == "digits"
+    assert set(below) > {"classes", "seed"}
+    kept = {key: below[key] for key in ("title", "train", "test")}
+    assert load_configuration(CONFIG, own)["datasets"]["c10"] == kept | own["datasets"]["c10"]
+
+
+def test_a_cloud_may_embed_by_another_method():
+    other = {"method": "umap", "neighbors": 4, "min_dist": 0.5}
+    given = {"scale": "paper", "clouds": {"adam": {"embeddings": {"phate-cosine": other}}}}
+    config = load_configuration(CONFIG, given)
+    below = config["techniques"]["phate-cosine"]
+    kept = ("metric", "include_optimum", "cosine_space", "components", "seed")
+    expected = {key: below[key] for key in kept} | other
+    assert embedding_technique(config, "adam-phate-cosine") == expected
 
 
 def test_lists_replace_where_mappings_merge():
@@ -94,21 +114,21 @@ def test_loading_changes_nothing_that_was_given(folder):
         (10, 4, 0.0, 0),
     ],
 )
-def test_a_moment_is_the_nearest_kept_epoch(epochs, every, share, expected):
+def test_a_name_stands_for_the_nearest_kept_epoch(epochs, every, share, expected):
     recipe = {"epochs": epochs, "snapshot_every": every}
     config = load_configuration(
         CONFIG,
-        {"runs": {"c10-resnet20": {"epochs": 100}}, "moments": {"asked": share}},
+        {"runs": {"c10-resnet20": {"epochs": 100}}, "epoch_names": {"asked": share}},
     )
     config["runs"]["c10-resnet20"] |= recipe
-    found = moment_epoch(config, "c10-resnet20", "asked", "here")
+    found = epoch_of(config, "c10-resnet20", "asked", "here")
     assert found == expected
     assert found in kept_epochs(run_recipe(config, "c10-resnet20"))
 
 
-def test_an_epoch_is_its_own_moment():
+def test_a_number_is_the_epoch_itself():
     config = load_configuration(CONFIG, {"scale": "paper"})
-    assert moment_epoch(config, "c10-resnet20", 37, "here") == 37
+    assert epoch_of(config, "c10-resnet20", 37, "here") == 37
 
 
 def test_a_run_overrides_single_leaves_of_its_recipe():
@@ -140,9 +160,9 @@ def test_a_minimum_overrides_single_leaves_of_jumps():
     assert [name for name in jump_names(config) if name.startswith("c10-bad-d")] == ["c10-bad-d7"]
 
 
-def test_a_list_of_steps_replaces_the_default():
-    config = load_configuration(CONFIG, {"jumps": {"steps": [2]}})
-    assert minimum_of(config, "c10-good")["steps"] == [2]
+def test_a_list_of_step_sizes_replaces_the_default():
+    config = load_configuration(CONFIG, {"jumps": {"step_sizes": [2]}})
+    assert minimum_of(config, "c10-good")["step_sizes"] == [2]
 
 
 @pytest.mark.parametrize("scale", ["demo", "desk", "paper"])

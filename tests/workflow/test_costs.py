@@ -120,7 +120,7 @@ def test_image_counts_are_those_asked_or_all(dataset, expected):
 
 
 def test_all_digits_are_as_many_as_the_source_gives():
-    from lossmap.network.sources.digits import TEST_PER_DIGIT, TRAIN_PER_DIGIT
+    from lossmap.network.loaders.digits import TEST_PER_DIGIT, TRAIN_PER_DIGIT
     from lossmap.workflow.costs import DIGITS_PER_CLASS
 
     assert DIGITS_PER_CLASS == (TRAIN_PER_DIGIT, TEST_PER_DIGIT)
@@ -165,14 +165,28 @@ def test_distances_cost_the_square_of_the_rows_times_the_parameters():
 
 
 def test_small_networks_take_a_gpu_the_time_to_launch_them():
-    """One pass of 250 images through ResNet20 is 2 ms of computing at 10 TFLOP/s."""
-    config = load(evaluation={"images": 5000, "batch": 250})
+    rates = {"evaluation": {"resnet20": 1e6}}
+    config = load(
+        evaluation={"images": 5000, "batch": 250},
+        resources={"gpu_gflops": rates, "gpu_call_ms": 3},
+    )
     seconds = job_seconds(config, "grid", [PLANE], gpu=True)
     assert seconds == pytest.approx(START_SECONDS + 51**2 * 20 * 0.003)
-    slower = load(resources={"gpu_gflops": 1000})
-    flop = 2 * 51**2 * 5000 * 40551040
-    expected = START_SECONDS + flop / 1e12
-    assert job_seconds(slower, "grid", [PLANE], gpu=True) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("measured", "used"), [({"resnet20": 1000}, 1000), ({"other": 3}, 7600)])
+def test_a_gpu_takes_the_rate_that_was_measured_of_the_network(measured, used):
+    config = load(resources={"gpu_gflops": {"evaluation": measured}})
+    flop = 2 * 51**2 * config["evaluation"]["images"] * 40551040
+    expected = START_SECONDS + flop / (1e9 * used)
+    assert job_seconds(config, "grid", [PLANE], gpu=True) == pytest.approx(expected)
+
+
+def test_a_network_that_was_not_measured_takes_the_assumed_rate():
+    config = load(resources={"gpu_gflops": {"training": {"other": 1}}})
+    cost = cost_of(config, "trajectory", "c100-googlenet")
+    seconds = job_seconds(config, "trajectory", ["c100-googlenet"], gpu=True)
+    assert seconds == pytest.approx(START_SECONDS + 2 * cost.macs / 1e9)
 
 
 def test_embedding_grows_with_the_cube_of_its_points():
@@ -204,7 +218,7 @@ def wide(width: float) -> dict:
 
 
 def test_jumps_cost_their_steps():
-    one, four = (cost_of(jumps(steps=s), "jumps", JUMP) for s in ([1], [1, 2, 3, 4]))
+    one, four = (cost_of(jumps(step_sizes=s), "jumps", JUMP) for s in ([1], [1, 2, 3, 4]))
     assert four.macs == 4 * one.macs
     assert four.disk_mb == 4 * one.disk_mb
     assert four.memory_mb == one.memory_mb  # one after the other
@@ -218,7 +232,7 @@ def test_jumps_cost_their_epochs():
 
 
 def test_jumps_of_one_minimum_cost_its_own_steps():
-    config = load(minima={"c10-bad": {"steps": [1]}})
+    config = load(minima={"c10-bad": {"step_sizes": [1]}})
     assert cost_of(config, "jumps", JUMP).macs == 4 * (cost_of(config, "jumps", "c10-bad-d0").macs)
 
 
@@ -229,7 +243,7 @@ def test_a_jump_on_disk_is_its_snapshots():
 def test_a_jump_costs_what_training_does():
     """As many epochs of the same images, measured as often."""
     same = load(
-        jumps={"steps": [1], "epochs": 200},
+        jumps={"step_sizes": [1], "epochs": 200},
         recipes={"horoi2021": {"schedule": {"milestones": [150]}}},
     )
     trained = cost_of(same, "trajectory", "c10-wresnet-good")
@@ -275,7 +289,7 @@ def test_distances_on_disk_are_three_matrices():
     ("given", "cloud", "rows"),
     [
         ({}, "c10-good", 1 + 5 * 4 * 51),
-        ({"jumps": {"directions": [3], "steps": [1], "epochs": 2}}, "c10-good", 1 + 3),
+        ({"jumps": {"directions": [3], "step_sizes": [1], "epochs": 2}}, "c10-good", 1 + 3),
         ({"minima": {"c10-bad": {"directions": [0, 7]}}}, "c10-bad", 1 + 2 * 4 * 51),
         ({"minima": {"c10-bad": {"directions": [0, 7]}}}, "c10-bad-walks", 1 + 2 * 4 * 51),
         ({}, "adam", 5 * 201),

@@ -23,8 +23,14 @@ pytestmark = pytest.mark.slow
 
 EXAMPLES = int(os.environ.get("LOSSMAP_FUZZ", "150"))
 SAMPLES = {
-    **{"dataset": "c10", "trajectory": "c10-resnet20", "basis": "c10-pca", "grid": "c10-pca"},
-    **{"jumps": "c10-d0", "distance": "c10", "embedding": "c10-pca", "figure": "mini_cloud"},
+    "dataset": "c10",
+    "trajectory": "c10-resnet20",
+    "basis": "c10-pca",
+    "grid": "c10-pca",
+    "jumps": "c10-d0",
+    "distance": "c10",
+    "embedding": "c10-pca",
+    "figure": "mini_cloud",
 }
 tried = dict.fromkeys(SAMPLES, 0)
 

@@ -19,8 +19,14 @@ pytestmark = pytest.mark.slow
 
 ROUNDS = int(os.environ.get("LOSSMAP_KILLS", "1"))
 BUDGET = {
-    **{"dataset": 1, "trajectory": 4, "basis": 1, "grid": 2, "jumps": 3, "distance": 2},
-    **{"embedding": 1, "figure": 1},
+    "dataset": 1,
+    "trajectory": 4,
+    "basis": 1,
+    "grid": 2,
+    "jumps": 3,
+    "distance": 2,
+    "embedding": 1,
+    "figure": 1,
 }
 TURNS = 5
 """A short job on a busy machine can end before it is seen; its stage is then made once more."""

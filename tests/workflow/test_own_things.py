@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lossmap.claims.ledger import load_claims
+from lossmap.artifacts.claims import load_claims
 
 pytestmark = pytest.mark.slow
 

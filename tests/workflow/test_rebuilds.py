@@ -80,8 +80,8 @@ def test_a_changed_order_of_keys_rebuilds_nothing(project):
 def test_swapped_values_rebuild(project):
     """Snakemake compares parameters as a set: 20 and 10 swapped would be the same set."""
     assert project.planned(*TARGETS, evaluation="{images: 10, batch: 10}") != []
-    planned = project.planned(*TARGETS, moments="{early: 0.5, middle: 0.25}")
-    assert planned == []  # neither figure shows these moments
+    planned = project.planned(*TARGETS, epoch_names="{early: 0.5, middle: 0.25}")
+    assert planned == []  # neither figure shows these epochs
     swapped = project.planned(*TARGETS, style="{elevation: -60, azimuth: 32}")
     assert swapped == FIGURES
 
@@ -238,8 +238,8 @@ def test_a_figure_is_never_called_up_to_date_after_a_failed_rebuild(project):
     """A rule fails after an upstream change; the next run must not accept the old figure."""
     project.edit(
         "workflow_scripts/grid.py",
-        "save_grid(",
-        "raise SystemExit('broken on purpose')\nsave_grid(",
+        "save(",
+        "raise SystemExit('broken on purpose')\nsave(",
     )
     done = project.snakemake("ding2023_fig3", check=False)
     assert done.returncode != 0

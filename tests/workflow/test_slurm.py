@@ -86,12 +86,19 @@ SETTINGS = {
 }
 TARGETS = ("ding2023_few", "horoi2021_few", f"results/tiny/trajectory/{LATE}.h5")
 ARTIFACTS = {
-    *("dataset/c10", "dataset/horoi-c10"),
+    "dataset/c10",
+    "dataset/horoi-c10",
     *(f"trajectory/{run}" for run in VICTIMS),
-    *("basis/c10-resnet20-pca-last", "grid/c10-resnet20-pca-last"),
-    *("projection/c10-resnet20-pca-batch", "jumps/c10-good-d0", "jumps/c10-good-d1"),
-    *("distance/few", "embedding/few-phate-cosine", "embedding/few-pca"),
-    *("figure/ding2023_few", "figure/horoi2021_few"),
+    "basis/c10-resnet20-pca-last",
+    "grid/c10-resnet20-pca-last",
+    "projection/c10-resnet20-pca-batch",
+    "jumps/c10-good-d0",
+    "jumps/c10-good-d1",
+    "distance/few",
+    "embedding/few-phate-cosine",
+    "embedding/few-pca",
+    "figure/ding2023_few",
+    "figure/horoi2021_few",
 }
 PROFILE = ("--workflow-profile", "profiles/slurm")
 # A small job takes 7 to 15 seconds; the second look comes ten seconds later than the first.

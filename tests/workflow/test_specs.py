@@ -265,7 +265,7 @@ def test_a_setting_given_as_its_default_enters_nothing():
 @pytest.mark.parametrize(
     "leaf",
     [
-        {"steps": [0.25, 0.5]},
+        {"step_sizes": [0.25, 0.5]},
         {"epochs": 3},
         {"lr": 0.002},
         {"momentum": 0.5},
@@ -466,11 +466,18 @@ def test_a_null_model_is_made_from_the_cloud_and_a_run_of_its_network(model):
 def test_jumps_are_retrained_at_a_constant_rate_with_a_fresh_optimizer():
     spec = jumps_spec(load(scale="paper"), "c10-good-d3")
     assert spec["optimizer"] == {
-        **{"name": "sgd", "lr": 0.001, "momentum": 0.9, "nesterov": False},
+        "name": "sgd",
+        "lr": 0.001,
+        "momentum": 0.9,
+        "nesterov": False,
         "weight_decay": 1e-4,
     }
     assert spec["schedule"] == {"name": "constant"}
-    assert (spec["direction"], spec["steps"], spec["epochs"]) == (3, [0.25, 0.5, 0.75, 1.0], 50)
+    assert (spec["direction"], spec["step_sizes"], spec["epochs"]) == (
+        3,
+        [0.25, 0.5, 0.75, 1.0],
+        50,
+    )
     assert spec["augmentation"]["flip"]
 
 
@@ -534,3 +541,16 @@ def test_claim_of_ones_own_enters_specification_sources_and_code(tmp_path, monke
     )
     after = codes()
     assert {name for name in before if before[name] != after[name]} == {"mine"}
+
+
+def test_precision_of_training_is_part_of_the_specification_only_where_it_is_not_float32():
+    def of(**entry):
+        return spec_of(load(runs={"c10-resnet20": entry}), "trajectory", "c10-resnet20")
+
+    assert of(precision="float32") == of()
+    assert "precision" not in of()
+    assert of(precision="tf32") == of() | {"precision": "tf32"}
+
+
+def test_cuda_graphs_are_no_part_of_any_specification():
+    assert changed(cuda_graphs=False) == set()

@@ -144,7 +144,7 @@ def test_adopted_jumps_still_train_only_what_is_new(project):
     done = project.upkeep("adopt", "--because", "a sum in another order")
     assert done.stdout == "adopted 2 artifacts and 2 resume points\n"
     assert project.planned() == []
-    done = project.snakemake(jumps="{steps: [0.25, 0.5, 1.0]}")
+    done = project.snakemake(jumps="{step_sizes: [0.25, 0.5, 1.0]}")
     assert done.stderr.count("kept from before") == 4
     kept = list((project.folder / "results/tiny/.resume/jumps").glob("*/finished.h5"))
     assert [path.stat().st_nlink for path in kept] == [2, 2]

@@ -15,19 +15,40 @@ from lossmap.workflow.targets import all_targets
 pytestmark = pytest.mark.slow
 
 STAGES = (
-    *("dataset", "trajectory", "basis", "grid", "projection", "jumps", "distance", "embedding"),
-    *("figure", "table", "animation", "claims"),
+    "dataset",
+    "trajectory",
+    "basis",
+    "grid",
+    "projection",
+    "jumps",
+    "distance",
+    "embedding",
+    "figure",
+    "table",
+    "animation",
+    "claims",
 )
 FIGURES = [
     *(f"ding2023_fig{number}" for number in range(1, 10)),
     *(f"horoi2021_fig{number}" for number in range(1, 11)),
-    *("horoi2021_null", "horoi2021_robustness"),
+    "horoi2021_null",
+    "horoi2021_robustness",
 ]
 CLAIMS = [
-    *("ding-fn-local-minimum", "ding-pca-descent", "ding-pca-direction", "ding-fitting-error"),
-    *("ding-low-dimensional", "horoi-star", "horoi-phate-continuity", "horoi-adam-norm"),
-    *("horoi-sgd-direction", "horoi-sgd-straighter", "horoi-adam-spread", "horoi-null-control"),
-    *("horoi-robustness", "horoi-accuracy"),
+    "ding-fn-local-minimum",
+    "ding-pca-descent",
+    "ding-pca-direction",
+    "ding-fitting-error",
+    "ding-low-dimensional",
+    "horoi-star",
+    "horoi-phate-continuity",
+    "horoi-adam-norm",
+    "horoi-sgd-direction",
+    "horoi-sgd-straighter",
+    "horoi-adam-spread",
+    "horoi-null-control",
+    "horoi-robustness",
+    "horoi-accuracy",
 ]
 
 

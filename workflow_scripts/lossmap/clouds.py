@@ -1,24 +1,26 @@
 """Which weight vectors make a cloud, in which order, and where each comes from.
 
-Opens the artifacts that a cloud is made of and leaves the measuring to the rooms below.
+Opens the artifacts that a cloud is made of and leaves the measuring to `geometry`.
 """
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from lossmap.artifacts.distance import CURVES, Cloud, Origins, load_distance
-from lossmap.artifacts.jumps import open_jumps
-from lossmap.artifacts.trajectory import open_trajectory
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Cloud, Origins
+from lossmap.artifacts.jumps import Jumps
+from lossmap.artifacts.provenance import Sources
+from lossmap.artifacts.store import load, stream
+from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.nulls import draw_null
 
 
-def measure_cloud(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
+def measure_cloud(spec: dict, sources: Sources) -> Cloud:
     """Return the cloud that a specification asks for.
 
     Parameters
@@ -26,7 +28,7 @@ def measure_cloud(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
     spec : by `kind`
         jumps: `minimum` (a run, whose last snapshot is the optimum) and `jumps` (names).
         runs: `runs` (names).
-        tree: see `lossmap.embedding.grow_tree`.
+        tree: see `lossmap.embedding.tree.grow_tree`.
         null: `null` (walks | straight) and `seed`.
     sources : path of each artifact by ``stage/name``. null: the cloud that is imitated, and a run
         of its network, which tells the number of parameters
@@ -38,7 +40,7 @@ def measure_cloud(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
     """
     kinds = {"jumps": _measure_jumps, "runs": _measure_runs, "null": _measure_null}
     if spec["kind"] == "tree":
-        from lossmap.embedding import grow_tree  # half a second, for one cloud of many
+        from lossmap.embedding.tree import grow_tree  # half a second, for one cloud of many
 
         return grow_tree(spec)
     if spec["kind"] not in kinds:
@@ -48,41 +50,41 @@ def measure_cloud(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
     return kinds[spec["kind"]](spec, sources)
 
 
-def _measure_jumps(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
-    """Return the optimum, then each direction, in it each step size, in it each epoch."""
+def _measure_jumps(spec: dict, sources: Sources) -> Cloud:
+    """Return the optimum, then every epoch of every step size of every direction."""
     with ExitStack() as stack:
         name = f"trajectory/{spec['minimum']}"
-        run = stack.enter_context(open_trajectory(_path(name, sources)))
+        run = stack.enter_context(stream(_path(name, sources), Trajectory))
         vectors, parts, trajectories = {name: run["thetas"][-1:]}, [_optimum_origins(run)], 0
         for jump in (f"jumps/{name}" for name in spec["jumps"]):
-            file = stack.enter_context(open_jumps(_path(jump, sources)))
+            file = stack.enter_context(stream(_path(jump, sources), Jumps))
             vectors[jump] = file["thetas"]
             parts.append(_jump_origins(file, trajectories))
             trajectories += len(file["step_sizes"])
         return measure_cloud_geometry(vectors, _join(parts, [spec["minimum"]]))
 
 
-def _measure_runs(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
+def _measure_runs(spec: dict, sources: Sources) -> Cloud:
     """Return run after run, snapshot after snapshot."""
     with ExitStack() as stack:
         vectors, parts = {}, []
         for index, name in enumerate(spec["runs"]):
             key = f"trajectory/{name}"
-            run = stack.enter_context(open_trajectory(_path(key, sources)))
+            run = stack.enter_context(stream(_path(key, sources), Trajectory))
             vectors[key] = run["thetas"]
             parts.append(_run_origins(run, index))
         return measure_cloud_geometry(vectors, _join(parts, spec["runs"]))
 
 
-def _measure_null(spec: dict, sources: Mapping[str, str | Path]) -> Cloud:
+def _measure_null(spec: dict, sources: Sources) -> Cloud:
     """Return a null model of the one `distance` artifact among the sources."""
-    with open_trajectory(_path_of_stage("trajectory", sources)) as run:
+    with stream(_path_of_stage("trajectory", sources), Trajectory) as run:
         params = run["thetas"].shape[1]
-    cloud = load_distance(_path_of_stage("distance", sources))
+    cloud = load(_path_of_stage("distance", sources), Cloud)
     return draw_null(cloud, params, spec["null"], spec["seed"])
 
 
-def _path(name: str, sources: Mapping[str, str | Path]) -> str | Path:
+def _path(name: str, sources: Sources) -> Path:
     if name not in sources:
         raise LossmapError(
             f"the cloud needs {name}, but the job's inputs are {', '.join(sources) or 'none'}"
@@ -90,7 +92,7 @@ def _path(name: str, sources: Mapping[str, str | Path]) -> str | Path:
     return sources[name]
 
 
-def _path_of_stage(stage: str, sources: Mapping[str, str | Path]) -> str | Path:
+def _path_of_stage(stage: str, sources: Sources) -> Path:
     names = [name for name in sources if name.startswith(f"{stage}/")]
     if len(names) != 1:
         raise LossmapError(

@@ -66,7 +66,7 @@ def choose_device(requested: str, gpus: list[str]) -> str:
 def lease_device(
     requested: str, jobs_per_gpu: int = 1, folder: Path | None = None
 ) -> Iterator[str]:
-    """Yield ``cpu`` or ``cuda``; in the second case one GPU belongs to this process meanwhile.
+    """Yield ``cpu`` or ``cuda``; with ``cuda``, one GPU is leased to this process meanwhile.
 
     The lease is a file lock on node-local disk, so it falls with the process, by SIGKILL too. Each
     SLURM job has leases of its own: its GPUs are no other job's, but may bear the same numbers.

@@ -1,6 +1,6 @@
 """Pages for people: one self-contained HTML file each, its style inside, nothing loaded.
 
-Knows no artifact and no library; what calls it brings words and rows. Text goes through `escape`.
+Knows no artifact and no library; its callers bring words and rows. Text goes through `escape`.
 """
 
 import math

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from lossmap.artifacts.files import write_text
-from lossmap.artifacts.projection import load_projection
+from lossmap.artifacts.projection import Projection
+from lossmap.artifacts.store import load
 from lossmap.errors import LossmapError
 from lossmap.pages import escape, format_number, page, table
 
@@ -35,11 +36,10 @@ def tabulate_fitting_errors(spec: Mapping[str, Any], sources: Mapping[str, Path]
 
     Columns: `dataset`, `network`, `reading` (``orthogonal``: projection onto the plane, or
     ``literal``: Eq. 4 as printed), `bn_statistics` (``center`` or ``batch``), `method` (``FN`` or
-    ``PCA``),
-    `planes`, `fitting_error` (Eq. 3, mean over planes), `lowest`, `highest` (over planes),
-    `non_finite` (terms of Eq. 3 that are not finite, all planes), `terms` and `paper`, the printed
-    value, NaN where the paper has none. A plane with a term that is not finite keeps the value its
-    projection holds; nothing is left out of a mean.
+    ``PCA``), `planes`, `fitting_error` (Eq. 3, mean over planes), `lowest`, `highest` (over
+    planes), `non_finite` (terms of Eq. 3 that are not finite, all planes), `terms` and `paper`, the
+    printed value, NaN where the paper has none. A plane with a term that is not finite keeps the
+    value its projection holds; nothing is left out of a mean.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def tabulate_fitting_errors(spec: Mapping[str, Any], sources: Mapping[str, Path]
 
 
 def _rows(column: Mapping[str, Any], statistics: str, method: str, path: Path) -> list[dict]:
-    projection = load_projection(path)
+    projection = load(path, Projection)
     rows = []
     for reading in READINGS:
         errors = getattr(projection, f"fitting_error_{reading}")

@@ -1,77 +1,52 @@
 """The artifact `embedding`: a cloud in two dimensions, with the origins of its points."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TypedDict
 
-import numpy as np
-
-from lossmap.artifacts.distance import ORIGIN_FIELDS, Origins
-from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import Field, Kind, read_datasets, save_artifact
-
-CONTINUITY = ("long_steps", "longest_gap", "components", "order")
-_DIAGNOSTICS = {
-    "t": Field("int64", (), required=False),
-    "entropy": Field("float64", ("times",), required=False),
-    "potential": Field("float64", ("rows", "rows"), required=False),
-    "graph_components": Field("int64", (), required=False),
-    "kl_divergence": Field("float64", (), required=False),
-    "explained_variance_ratio": Field("float64", ("two",), required=False),
-}
-KIND = Kind(
-    "embedding",
-    1,
-    {
-        "points": Field("float64", ("rows", "two")),
-        "rows": Field("int64", ("rows",)),
-        **ORIGIN_FIELDS,
-        **{f"continuity/{name}": Field("float64") for name in CONTINUITY},
-        **_DIAGNOSTICS,
-    },
-)
+from lossmap.artifacts.declare import artifact, f64, group, i64
+from lossmap.artifacts.distance import Origins
 
 
-@dataclass(frozen=True)
+class Continuity(TypedDict):
+    """How well an embedding keeps trajectories whole; see geometry/continuity.py."""
+
+    long_steps: f64[()]
+    """Share of steps along trajectories that are many times their median; 0 is whole [1]"""
+    longest_gap: f64[()]
+    """Longest edge of the minimum spanning tree over the rms radius of the points [1]"""
+    components: f64[()]
+    """Connected components of the nearest-neighbor graph of the points [count]"""
+    order: f64[()]
+    """Mean rank correlation of distances along trajectories with those in time; 1 is best [1]"""
+
+
+class Diagnostics(TypedDict, total=False):
+    """What the method reports; each dataset exists for one method only."""
+
+    t: i64[()]
+    """PHATE: steps of the diffusion [count]"""
+    entropy: f64["times"]
+    """PHATE: von Neumann entropy of the diffusion after each number of steps [nats]"""
+    potential: f64["rows", "rows"]
+    """PHATE: distances of the diffusion potentials [nats]"""
+    graph_components: i64[()]
+    """PHATE: connected components of the neighbor graph [count]"""
+    kl_divergence: f64[()]
+    """t-SNE: the divergence that was minimized [nats]"""
+    explained_variance_ratio: f64["two"]
+    """PCA: share of the variance along both axes [1]"""
+
+
+CONTINUITY = tuple(Continuity.__annotations__)
+
+
+@artifact("embedding", version=1)
 class Embedding:
-    """A cloud seen in two dimensions.
+    """A cloud seen in two dimensions."""
 
-    Attributes
-    ----------
-    points : float64 (rows, 2), centered, along their principal axes
-    rows : int64 (rows,), the row of the cloud that each point shows
-    origins : where each point comes from
-    continuity : `long_steps`, `longest_gap`, `components`, `order`; see geometry/continuity.py
-    diagnostics : what the method says of itself. phate: `t` int64 (), `entropy` float64 (times,),
-        nats, `potential` float64 (rows, rows), `graph_components` int64 (); tsne: `kl_divergence`
-        float64 (), nats; pca: `explained_variance_ratio` float64 (2,)
-    """
-
-    points: np.ndarray
-    rows: np.ndarray
+    points: f64["rows", "two"]
+    """Centered positions, along their principal axes [1]"""
+    rows: i64["rows"]
+    """Row of the cloud that each point shows [index]"""
     origins: Origins
-    continuity: dict[str, float]
-    diagnostics: dict[str, np.ndarray]
-
-
-def save_embedding(path: str | Path, embedding: Embedding, provenance: Provenance) -> None:
-    """Write an embedding."""
-    datasets = {
-        "points": embedding.points,
-        "rows": embedding.rows,
-        **embedding.origins.to_datasets(),
-        **{f"continuity/{name}": np.float64(embedding.continuity[name]) for name in CONTINUITY},
-        **embedding.diagnostics,
-    }
-    save_artifact(path, KIND, datasets, provenance)
-
-
-def load_embedding(path: str | Path) -> Embedding:
-    """Read an embedding; raises LossmapError when the file is damaged or foreign."""
-    found = read_datasets(path, KIND)
-    return Embedding(
-        found["points"],
-        found["rows"],
-        Origins(**{name: found[name] for name in ORIGIN_FIELDS}),
-        {name: float(found[f"continuity/{name}"]) for name in CONTINUITY},
-        {name: found[name] for name in _DIAGNOSTICS if name in found},
-    )
+    continuity: group[Continuity]
+    diagnostics: Diagnostics

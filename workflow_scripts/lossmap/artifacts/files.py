@@ -1,19 +1,18 @@
-"""Writing files so that their names never belong to half of them; knows nothing of HDF5."""
+"""Atomic writes: no name ever refers to a half-written file. Knows nothing of HDF5."""
 
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from lossmap.errors import LossmapError
+from lossmap.errors import LossmapError, reason
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Yield a stream whose bytes bear the name `path` only once all are written and synced.
+    """Yield a stream that becomes the file `path` only once all is written and synced.
 
     Raises
     ------
@@ -37,15 +36,16 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(path: str | Path) -> Iterator[None]:
+def writing(
+    path: str | Path,
+    what: str = "cannot be written",
+    remedy: str = "free or unlock the disk and run again, nothing was lost",
+) -> Iterator[None]:
     """Turn what a full or read-only disk raises into a LossmapError that names the file."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # h5py closes a file on a full disk with the latter
-        raise LossmapError(
-            f"{path}: cannot be written ({reason(error)}); "
-            "free or unlock the disk and run again, nothing was lost"
-        ) from error
+        raise LossmapError(f"{path}: {what} ({reason(error)}); {remedy}") from error
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -61,10 +61,3 @@ def sync(path: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def reason(error: Exception) -> str:
-    """Return the cause in one line; HDF5 reports a full disk in several, the cause inside."""
-    inside = re.search("error message = '([^']+)'", str(error))
-    cause = getattr(error, "strerror", None) or (inside and inside[1]) or str(error)
-    return " ".join(cause.split()) or type(error).__name__

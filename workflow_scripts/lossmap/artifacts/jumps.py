@@ -1,72 +1,43 @@
 """The artifact `jumps`: retraining from one minimum after jumps along one direction."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-
-import h5py
-import numpy as np
+from collections.abc import Mapping
 
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import Field, Kind, open_artifact, save_artifact
+from lossmap.artifacts.declare import artifact, f32, f64, i64
 
-CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "theta_norm")
 FINISHED = "finished.h5"
-"""Among the resume points of a direction: a second name of its artifact."""
-KIND = Kind(
-    "jumps",
-    1,
-    {
-        "thetas": Field("float32", ("steps", "epochs", "params")),
-        "step_sizes": Field("float64", ("steps",)),
-        "epochs": Field("int64", ("epochs",)),
-        "direction": Field("float32", ("params",)),
-        "direction_seed": Field("int64"),
-        **{name: Field("float64", ("steps", "epochs")) for name in CURVES},
-    },
-)
+"""File name, among a direction's resume points, of a hard link to its artifact."""
 
 
-def save_jumps(
-    path: str | Path,
-    thetas: np.ndarray,
-    curves: Mapping[str, np.ndarray],
-    step_sizes: np.ndarray,
-    direction: tuple[int, np.ndarray],
-    provenance: Provenance,
-) -> None:
-    """Write the retraining of one direction.
+@artifact("jumps", version=1)
+class Jumps:
+    """The retraining of one direction, from jumps of several sizes."""
 
-    Parameters
-    ----------
-    thetas : float32 (steps, epochs, params), row 0 of each step size is the jump point
-    curves : float64 (steps, epochs) by name: losses (nats), accuracies and the norm of θ
-    step_sizes : float64 (steps,), in units of the direction
-    direction : its seed and the filter-normalized vector, float32 (params,)
-    """
-    seed, vector = direction
-    datasets = {
-        "thetas": thetas,
-        "step_sizes": step_sizes,
-        "epochs": np.arange(thetas.shape[1]),
-        "direction": vector,
-        "direction_seed": np.int64(seed),
-        **{name: curves[name] for name in CURVES},
-    }
-    save_artifact(path, KIND, datasets, provenance)
+    thetas: f32["steps", "epochs", "params"]
+    """Parameters as one flat vector; epoch 0 of each step size is the jump point [1]"""
+    step_sizes: f64["steps"]
+    """Length of each jump in units of the direction [1]"""
+    epochs: i64["epochs"]
+    """Since the jump [epochs]"""
+    direction: f32["params"]
+    """Filter-normalized direction of the jumps [1]"""
+    direction_seed: i64[()]
+    """Seed that the direction was drawn with [seed]"""
+    train_loss: f64["steps", "epochs"]
+    """Loss of the training images [nats per image]"""
+    train_accuracy: f64["steps", "epochs"]
+    """Share of training images classified correctly [1]"""
+    test_loss: f64["steps", "epochs"]
+    """Loss of the test images [nats per image]"""
+    test_accuracy: f64["steps", "epochs"]
+    """Share of test images classified correctly [1]"""
+    theta_norm: f64["steps", "epochs"]
+    """L2 norm of the parameters [1]"""
 
 
 def spec_of_resume_points(spec: Mapping) -> str:
-    """Return what the resume points of a direction depend on: not on which step sizes it has.
+    """Return what a direction's resume points depend on: everything but its step sizes.
 
-    Canonical JSON of the specification without ``steps``.
+    Canonical JSON of the specification without ``step_sizes``.
     """
-    return canonical_json({key: value for key, value in spec.items() if key != "steps"})
-
-
-@contextmanager
-def open_jumps(path: str | Path) -> Iterator[h5py.File]:
-    """Open a checked artifact so that its `thetas` can be streamed; raises LossmapError."""
-    with open_artifact(path, KIND) as file:
-        yield file
+    return canonical_json({key: value for key, value in spec.items() if key != "step_sizes"})

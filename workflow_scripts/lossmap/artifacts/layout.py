@@ -1,23 +1,27 @@
-"""Where each tensor of a network lies in a flat vector: the part of a format shared by kinds."""
+"""Where each tensor of a network lies in a flat vector; shared by several kinds of artifact."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
-from lossmap.artifacts.store import Field
+from lossmap.artifacts.declare import i64, text
 
 MAX_AXES = 4
 
 
-def layout_fields(group: str, axis: str) -> dict[str, Field]:
-    """Return the fields of a layout stored under `group`, one row per tensor."""
-    return {
-        f"{group}/name": Field("str", (axis,)),
-        f"{group}/kind": Field("str", (axis,)),
-        f"{group}/shape": Field("int64", (axis, f"{axis}_axes")),
-        f"{group}/offset": Field("int64", (axis,)),
-    }
+class Tensors(TypedDict):
+    """How a layout is stored: one row per tensor of a flat vector, in its order."""
+
+    name: text["tensors"]
+    """Name of the tensor in the network's state"""
+    kind: text["tensors"]
+    """conv, linear, norm, bias or other for parameters; buffer for running statistics"""
+    shape: i64["tensors", "axes"]
+    """Length along each of four axes; an axis that is absent has length 0 [elements]"""
+    offset: i64["tensors"]
+    """Index of the first element in the flat vector; within a tensor, row-major order [index]"""
 
 
 @dataclass(frozen=True)
@@ -54,20 +58,17 @@ class Layout:
         ):
             yield name, kind, shape, slice(int(offset), int(offset) + size)
 
-    def to_datasets(self, group: str) -> dict[str, object]:
-        """Return the datasets that store this layout; absent axes have length 0."""
+    def to_tensors(self) -> Tensors:
+        """Return how this layout is stored."""
         shapes = np.zeros((len(self.shapes), MAX_AXES), np.int64)
         for row, shape in enumerate(self.shapes):
             shapes[row, : len(shape)] = shape
-        return {
-            f"{group}/name": list(self.names),
-            f"{group}/kind": list(self.kinds),
-            f"{group}/shape": shapes,
-            f"{group}/offset": self.offsets,
-        }
+        return Tensors(
+            name=list(self.names), kind=list(self.kinds), shape=shapes, offset=self.offsets
+        )
 
     @classmethod
-    def from_datasets(cls, found: Mapping[str, object], group: str) -> "Layout":
-        """Return the layout stored in the datasets under `group`."""
-        shapes = [tuple(int(n) for n in row if n) for row in found[f"{group}/shape"]]
-        return cls(found[f"{group}/name"], found[f"{group}/kind"], shapes)
+    def from_tensors(cls, found: Tensors) -> "Layout":
+        """Return the layout that is stored in this way."""
+        shapes = [tuple(int(n) for n in row if n) for row in found["shape"]]
+        return cls(found["name"], found["kind"], shapes)

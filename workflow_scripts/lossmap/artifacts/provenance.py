@@ -14,15 +14,18 @@ from pathlib import Path
 
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.files import write_text
-from lossmap.artifacts.seal import Mark, mark_inputs, mark_recipe
+from lossmap.artifacts.seal import Mark, fingerprint_of, mark_inputs
 from lossmap.errors import LossmapError
+
+Sources = Mapping[str, Path]
+"""Path of each artifact that another is made from, by ``stage/name``."""
 
 
 @dataclass(frozen=True)
 class Provenance:
     """What made an artifact: canonical JSON of its parameters, hash of its code, input digests.
 
-    ``job`` is what a job has announced itself by, None outside of one; it is not stored.
+    ``job`` is the name that a job announced itself by, None outside a job; it is not stored.
     """
 
     spec: str
@@ -35,13 +38,13 @@ class Provenance:
         return json.loads(self.spec)
 
     def record(self) -> dict:
-        """Return what is stored of it."""
+        """Return the parts that are stored."""
         return {"spec": self.spec, "code": self.code, "inputs": dict(self.inputs)}
 
     def split(self, paths: Iterable[str | Path]) -> dict[Path, "Provenance"]:
-        """Return the provenance of each artifact of a job that was told their specs by name.
+        """Return the provenance of each artifact of a job whose spec holds theirs by name.
 
-        What one job makes is no parameter of any of it: that may change without a rebuild.
+        Which artifacts share a job is no parameter of theirs: it may change without a rebuild.
         """
         specs = self.parameters()
         return {
@@ -50,20 +53,20 @@ class Provenance:
 
     def mark(self, content: str) -> Mark:
         """Return the mark of an artifact with the given content digest."""
-        return Mark(mark_recipe(self.spec, self.code), mark_inputs(self.inputs), content)
+        return Mark(fingerprint_of(self.spec, self.code), mark_inputs(self.inputs), content)
 
 
 def announce(provenance: Provenance, outputs: Iterable[str | Path]) -> str:
-    """Say that a job begins to make some artifacts, and return the mark it is known by.
+    """Announce that a job is starting on some artifacts, and return the name it is known by.
 
-    Equal jobs have one mark: what one leaves, the other may finish.
+    Equal jobs have the same name: one may finish what the other left.
 
     Raises
     ------
     LossmapError
         The results cannot be written.
     """
-    job = f"{mark_recipe(provenance.spec, provenance.code)}-{mark_inputs(provenance.inputs)}"
+    job = f"{fingerprint_of(provenance.spec, provenance.code)}-{mark_inputs(provenance.inputs)}"
     for path in map(Path, outputs):
         if path.suffix == ".h5":
             write_text(_announcement(path), job)
@@ -76,7 +79,7 @@ def check_latest(path: str | Path, provenance: Provenance) -> None:
     Raises
     ------
     LossmapError
-        It has.
+        A later job has begun to make this artifact in another way, or has made it.
     """
     if provenance.job is None:
         return
@@ -127,7 +130,7 @@ def resume_note(folder: Path) -> Path:
 
 
 def read_resume_folder(folder: Path) -> Provenance | None:
-    """Return what a folder of resume points belongs to, None where it does not say."""
+    """Return what a folder of resume points belongs to, None if it does not say."""
     try:
         return Provenance(**json.loads(resume_note(folder).read_text()))
     except (OSError, ValueError, TypeError):

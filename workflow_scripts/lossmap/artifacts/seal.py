@@ -25,17 +25,17 @@ class Mark:
 
     Attributes
     ----------
-    recipe : of specification and code, see `mark_recipe`
+    fingerprint : of specification and code, see `fingerprint_of`
     inputs : of the content digests of what it was made from, see `mark_inputs`
     content : its own content digest
     """
 
-    recipe: str
+    fingerprint: str
     inputs: str
     content: str
 
 
-def mark_recipe(spec: str, code: str) -> str:
+def fingerprint_of(spec: str, code: str) -> str:
     """Return the hash of a specification (canonical JSON) and a hash of code."""
     return _hash([spec, code])
 

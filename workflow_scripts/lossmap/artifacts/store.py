@@ -1,7 +1,7 @@
 """How every artifact is written and read: one HDF5 file, atomically, with its provenance.
 
 Owns the attributes that all artifacts share, the content digest and the checks on reading. Knows
-nothing of what the datasets mean: the kinds beside this module declare that as fields.
+nothing of what the datasets mean: the kinds beside this module declare that.
 """
 
 import hashlib
@@ -9,31 +9,51 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.files import reason, sync, writing
+from lossmap.artifacts.declare import (
+    Field,
+    Kind,
+    Part,
+    from_datasets,
+    members,
+    to_datasets,
+    walk,
+)
+from lossmap.artifacts.files import sync, writing
 from lossmap.artifacts.provenance import Provenance, announce, check_latest, withdraw
 from lossmap.artifacts.seal import SEAL_BYTES, is_sealed, read_mark, seal, seal_holds
-from lossmap.errors import LossmapError
+from lossmap.errors import LossmapError, reason
 
 LIBRARIES = (
-    *("h5py", "numpy", "scipy", "torch", "torchvision", "scikit-learn", "matplotlib"),
-    *("phate", "umap-learn"),
+    "h5py",
+    "numpy",
+    "scipy",
+    "torch",
+    "torchvision",
+    "scikit-learn",
+    "matplotlib",
+    "phate",
+    "umap-learn",
 )
 CHUNK = 16384
 """Columns per chunk of a (snapshots, params) dataset: appends stay fast, column blocks too."""
 VERIFY_BYTES = 64 * 2**20
-"""Artifacts up to this size are verified against their content digest whenever they are read."""
+"""Artifacts up to this size are verified against their content digest, once a process."""
 SEALED_BYTES = 2**30
-"""Artifacts up to this size are verified against their seal, at about a second per gigabyte."""
+"""Artifacts up to this size are verified against their seal, at about a second per gigabyte, once a
+process."""
+SETTLED_SECONDS = 2
+"""From that age on, a change of a file is sure to change its time stamp."""
 STALE_SECONDS = 24 * 3600
 """A temporary file that old belongs to a job that was killed."""
 DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
@@ -41,27 +61,9 @@ DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticE
 
 BROKEN_SEAL = "damaged or edited since it was saved; delete it and run again"
 
-
-@dataclass(frozen=True)
-class Field:
-    """One dataset of an artifact.
-
-    ``dims`` names each axis; an axis name that occurs twice in a kind must have one length, and a
-    dotted prefix of the dataset's path is its HDF5 group. ``dtype`` is a NumPy name or ``str``.
-    """
-
-    dtype: str
-    dims: tuple[str, ...] = ()
-    required: bool = True
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A file format: its name, its version and the datasets that a file must hold."""
-
-    name: str
-    version: int
-    fields: Mapping[str, Field]
+T = TypeVar("T")
+_verified: set[tuple] = set()
+"""What this process has verified: which check, of which file in which state."""
 
 
 def begin_job(
@@ -123,6 +125,53 @@ def _check_exists(path: str | Path) -> None:
         raise LossmapError(f"{path}: no such file; run the workflow to make it")
 
 
+def save(path: str | Path, value: object, provenance: Provenance) -> None:
+    """Write an artifact: an object of a declared kind.
+
+    Raises
+    ------
+    LossmapError
+        Its arrays do not fit together, or the disk is full or read-only.
+    """
+    save_artifact(path, value.KIND, to_datasets(value, Part(type(value))), provenance)
+
+
+def load(path: str | Path, kind: type[T]) -> T:
+    """Read an artifact of a declared kind.
+
+    Raises
+    ------
+    LossmapError
+        The file is missing, damaged, of another kind or version, or lacks a dataset.
+    """
+    return from_datasets(read_datasets(path, kind.KIND), Part(kind))
+
+
+def load_part(path: str | Path, kind: type, name: str) -> Any:
+    """Read one attribute of an artifact, and no more of the file than needed.
+
+    Raises
+    ------
+    LossmapError
+        As `load`.
+    """
+    part = members(kind)[name]
+    return from_datasets(read_datasets(path, kind.KIND, dict(walk(part))), part)
+
+
+@contextmanager
+def stream(path: str | Path, kind: type) -> Iterator[h5py.File]:
+    """Open a checked artifact so that its large datasets can be read piece by piece.
+
+    Raises
+    ------
+    LossmapError
+        As `load`, and where a block cannot be read.
+    """
+    with open_artifact(path, kind.KIND) as file:
+        yield file
+
+
 def save_artifact(
     path: str | Path, kind: Kind, datasets: Mapping[str, object], provenance: Provenance
 ) -> None:
@@ -161,7 +210,7 @@ def save_artifact(
 
 
 def is_made(path: str | Path, provenance: Provenance) -> bool:
-    """Tell whether a job finds its artifact made already, whole and of the same recipe and inputs.
+    """Tell whether a job's artifact is already there, whole, from the same spec, code and inputs.
 
     Snakemake removes an artifact before a job that makes it: an equal job, left over from a killed
     workflow, has made it meanwhile. Always false outside of a job.
@@ -173,7 +222,7 @@ def is_made(path: str | Path, provenance: Provenance) -> bool:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove what a killed job left of this artifact; a younger one may still be in the making."""
+    """Remove what a killed job left of this artifact; a younger file may still be in use."""
     for stale in path.parent.glob(f".{path.name}.*"):
         if time.time() - stale.stat().st_mtime > STALE_SECONDS:
             stale.unlink(missing_ok=True)
@@ -203,6 +252,18 @@ def _reserve(handle: int, datasets: Mapping[str, object]) -> None:
         os.close(handle)
 
 
+def _once(check: str, path: str | Path, verify: Callable[[], None]) -> None:
+    """Verify a file in one way, unless this process has done so and the file is as it was."""
+    state = os.stat(path)
+    times = state.st_mtime_ns, state.st_ctime_ns
+    known = (check, str(path), state.st_dev, state.st_ino, state.st_size, *times)
+    if known in _verified:
+        return
+    verify()
+    if time.time() - state.st_ctime > SETTLED_SECONDS:
+        _verified.add(known)
+
+
 def _check_seal(path: Path) -> None:
     if path.stat().st_size > SEALED_BYTES or not is_sealed(path):  # foreign: others will tell
         return
@@ -226,7 +287,7 @@ def _write_dataset(file: h5py.File, name: str, values: object) -> None:
 
 
 def write_attributes(file: h5py.File, kind: str, version: int, provenance: Provenance) -> str:
-    """Write what an artifact says of itself and return its content digest; datasets come first."""
+    """Write the attributes and return the content digest; the datasets must be there already."""
     file.attrs["kind"] = kind
     file.attrs["format_version"] = version
     file.attrs["spec"] = provenance.spec
@@ -251,7 +312,7 @@ def installed_versions() -> dict[str, str]:
 def content_digest(file: h5py.File) -> str:
     """Return the SHA-256 over kind, format version and every dataset (name, dtype, shape, bytes).
 
-    Provenance is left out: two recipes that give the same numbers give the same digest.
+    Provenance is left out: two specifications that give the same numbers have the same digest.
     """
     digest = hashlib.sha256(f"{file.attrs['kind']}:{file.attrs['format_version']}".encode())
     names: list[str] = []
@@ -286,7 +347,7 @@ def _opened(path: str | Path) -> Iterator[h5py.File]:
     path = Path(path)
     _check_exists(path)
     with _naming(path):
-        _check_seal(path)
+        _once("seal", path, lambda: _check_seal(path))
     try:
         file = h5py.File(path, "r")
     except DAMAGE as error:
@@ -313,7 +374,7 @@ def open_artifact(path: str | Path, kind: Kind) -> Iterator[h5py.File]:
             _check_identity(file, kind, path)
             check_fields(file, kind, path)
             if Path(path).stat().st_size <= VERIFY_BYTES:
-                verify_content(file, path)
+                _once("content", path, lambda: verify_content(file, path))
         try:
             yield file
         except OSError as error:  # a block that is read while it is streamed
@@ -406,7 +467,7 @@ def verify_content(file: h5py.File, path: str | Path) -> None:
 
 
 def read_provenance(path: str | Path) -> Provenance:
-    """Return what an artifact says of its making.
+    """Return the provenance that an artifact records.
 
     Raises
     ------

@@ -1,103 +1,58 @@
 """The artifact `trajectory`: one training run, snapshot by snapshot."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from lossmap.artifacts.layout import Layout, layout_fields
-from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import Field, Kind, open_artifact, read_values, save_artifact
+from lossmap.artifacts.declare import artifact, f32, f64, group, i64
+from lossmap.artifacts.layout import Layout, Tensors
+from lossmap.artifacts.store import load_part
 from lossmap.errors import LossmapError
-
-_CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "theta_norm")
-KIND = Kind(
-    "trajectory",
-    1,
-    {
-        "thetas": Field("float32", ("snapshots", "params")),
-        "epochs": Field("int64", ("snapshots",)),
-        "steps": Field("int64", ("snapshots",)),
-        **{name: Field("float64", ("snapshots",)) for name in _CURVES},
-        "iteration_loss": Field("float64", ("updates",)),
-        "buffers": Field("float32", ("snapshots", "buffer_elements")),
-        **layout_fields("layout", "tensors"),
-        **layout_fields("buffer_layout", "buffer_tensors"),
-    },
-)
 
 
 @dataclass(frozen=True)
 class History:
-    """What was measured along a training run.
+    """What was measured along a training run."""
 
-    Attributes
-    ----------
-    epochs, steps : int64 (snapshots,), epochs and optimizer updates since initialization
-    train_loss, test_loss : float64 (snapshots,), nats per image
-    train_accuracy, test_accuracy : float64 (snapshots,), shares of images
-    theta_norm : float64 (snapshots,), L2 norm of the parameters
-    iteration_loss : float64 (updates,), loss of each mini-batch before its update, nats
-    """
-
-    epochs: np.ndarray
-    steps: np.ndarray
-    train_loss: np.ndarray
-    train_accuracy: np.ndarray
-    test_loss: np.ndarray
-    test_accuracy: np.ndarray
-    theta_norm: np.ndarray
-    iteration_loss: np.ndarray
-
-
-def save_trajectory(
-    path: str | Path,
-    thetas: np.ndarray,
-    buffers: np.ndarray,
-    history: History,
-    layouts: tuple[Layout, Layout],
-    provenance: Provenance,
-) -> None:
-    """Write a run: float32 `thetas` (snapshots, params) and `buffers`, layouts and curves."""
-    layout, buffer_layout = layouts
-    datasets = {
-        "thetas": thetas,
-        "buffers": buffers,
-        **{field.name: getattr(history, field.name) for field in fields(History)},
-        **layout.to_datasets("layout"),
-        **buffer_layout.to_datasets("buffer_layout"),
-    }
-    save_artifact(path, KIND, datasets, provenance)
+    epochs: i64["snapshots"]
+    """Since initialization [epochs]"""
+    steps: i64["snapshots"]
+    """Optimizer updates since initialization [updates]"""
+    train_loss: f64["snapshots"]
+    """Loss of the training images [nats per image]"""
+    train_accuracy: f64["snapshots"]
+    """Share of training images classified correctly [1]"""
+    test_loss: f64["snapshots"]
+    """Loss of the test images [nats per image]"""
+    test_accuracy: f64["snapshots"]
+    """Share of test images classified correctly [1]"""
+    theta_norm: f64["snapshots"]
+    """L2 norm of the parameters [1]"""
+    iteration_loss: f64["updates"]
+    """Loss of each mini-batch before its update [nats per image]"""
 
 
-@contextmanager
-def open_trajectory(path: str | Path) -> Iterator[h5py.File]:
-    """Open a checked run so that its `thetas` can be streamed; raises LossmapError."""
-    with open_artifact(path, KIND) as file:
-        yield file
+@artifact("trajectory", version=1)
+class Trajectory:
+    """One training run, snapshot by snapshot."""
 
-
-def load_history(path: str | Path) -> History:
-    """Read the curves of a run."""
-    with open_trajectory(path) as file:
-        return History(**{field.name: read_values(file[field.name]) for field in fields(History)})
+    thetas: f32["snapshots", "params"]
+    """Parameters as one flat vector, in the order of `layout` [1]"""
+    buffers: f32["snapshots", "buffer_elements"]
+    """Running statistics as one flat vector, in the order of `buffer_layout` [1]"""
+    history: History
+    layout: group[Tensors]
+    buffer_layout: group[Tensors]
+    deviation: f64[()] | None = None
+    """Relative deviation of the last training loss from that in float32, if training used another
+    precision [1]"""
 
 
 def load_layouts(path: str | Path) -> tuple[Layout, Layout]:
     """Read the layouts of the parameters and of the buffers."""
-    with open_trajectory(path) as file:
-        names = [n for n in KIND.fields if n.startswith(("layout/", "buffer_layout/"))]
-        found = {name: read_values(file[name]) for name in names}
-    return Layout.from_datasets(found, "layout"), Layout.from_datasets(found, "buffer_layout")
-
-
-def load_buffers(path: str | Path) -> np.ndarray:
-    """Read the running statistics of every snapshot, float32 (snapshots, buffer_elements)."""
-    with open_trajectory(path) as file:
-        return file["buffers"][()]
+    names = ("layout", "buffer_layout")
+    return tuple(Layout.from_tensors(load_part(path, Trajectory, name)) for name in names)
 
 
 def find_snapshot(epochs: np.ndarray, epoch: int, path: str | Path) -> int:

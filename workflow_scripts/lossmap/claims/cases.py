@@ -1,23 +1,22 @@
-"""What a claim is measured on: entries of the configuration, with artifacts that load when asked.
+"""What a claim is measured on: entries of the configuration, with artifacts loaded on demand.
 
-A case is told by the specification what its artifacts do not say, and knows where they lie.
+A case takes from the specification what its artifacts do not record, and knows where they are.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.basis import load_coordinates
-from lossmap.artifacts.distance import Cloud, load_distance
-from lossmap.artifacts.embedding import Embedding, load_embedding
-from lossmap.artifacts.figure import TABLE, load_panels
-from lossmap.artifacts.grid import Grid, load_grid
-from lossmap.artifacts.trajectory import History, load_history
-
-Sources = Mapping[str, Path]
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.distance import Cloud
+from lossmap.artifacts.embedding import Embedding
+from lossmap.artifacts.figure import Table, load_panels
+from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.provenance import Sources
+from lossmap.artifacts.store import load, load_part
+from lossmap.artifacts.trajectory import History, Trajectory
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,9 @@ class Case:
 class BasisCase(Case):
     """A plane."""
 
-    @cached_property
-    def coordinates(self) -> dict[str, np.ndarray]:
-        """The trajectory in the plane and the explained variance, see `load_coordinates`."""
-        return load_coordinates(self.sources[f"basis/{self.name}"])
+    def part(self, name: str) -> np.ndarray:
+        """Return one dataset of the basis without the directions, which are as long as θ."""
+        return load_part(self.sources[f"basis/{self.name}"], Basis, name)
 
 
 class TableCase(Case):
@@ -49,7 +47,7 @@ class TableCase(Case):
     @cached_property
     def columns(self) -> dict[str, object]:
         """Every column of the long table by its name, see artifacts/figure.py."""
-        return load_panels(self.sources[f"table/{self.name}"], TABLE)["table"]
+        return load_panels(self.sources[f"table/{self.name}"], Table)["table"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class GridCase(Case):
     @cached_property
     def grid(self) -> Grid:
         """The losses."""
-        return load_grid(self.sources[f"grid/{self.name}"])
+        return load(self.sources[f"grid/{self.name}"], Grid)
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class RunCase(Case):
     @cached_property
     def history(self) -> History:
         """The curves of the training."""
-        return load_history(self.sources[f"trajectory/{self.name}"])
+        return load_part(self.sources[f"trajectory/{self.name}"], Trajectory, "history")
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,8 @@ class EmbeddingCase(Case):
 
     @cached_property
     def embedding(self) -> Embedding:
-        """The points and what the method says of itself."""
-        return load_embedding(self.sources[f"embedding/{self.name}"])
+        """The points and the method's diagnostics."""
+        return load(self.sources[f"embedding/{self.name}"], Embedding)
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class CloudCase(Case):
     Attributes
     ----------
     of : the cloud that a null model imitates, None for others
-    runs : that a cloud of runs is made of
+    runs : members of a cloud of runs
     embeddings : in the order of their names
     """
 
@@ -118,7 +116,7 @@ class CloudCase(Case):
     @cached_property
     def cloud(self) -> Cloud:
         """The exact pairwise geometry."""
-        return load_distance(self.sources[f"distance/{self.name}"])
+        return load(self.sources[f"distance/{self.name}"], Cloud)
 
 
 def open_case(registry: str, told: dict | str, sources: Sources) -> Case:
@@ -127,7 +125,7 @@ def open_case(registry: str, told: dict | str, sources: Sources) -> Case:
     Parameters
     ----------
     registry : part of the configuration that it belongs to
-    told : its name where nothing else is to be said; otherwise see `claims_spec`
+    told : its name where nothing more is needed; otherwise see `claims_spec`
     sources : path of each artifact by ``stage/name``
     """
     return _OPENERS[registry](told, sources)

@@ -1,6 +1,6 @@
-"""How a claim is declared: one function under the decorator `claim`, and nothing else to keep.
+"""How a claim is declared: one function under the decorator `claim`, and nothing else to maintain.
 
-Owns what a claim says of itself and what it is measured on. Loads no heavy library, for the
+Owns what a claim says of itself and what it is measured on. Loads no heavy library: the
 workflow reads the declarations before any job starts. Knows no paper and no artifact.
 """
 
@@ -8,8 +8,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lossmap.artifacts.claims import Claim
 from lossmap.claims.cases import Case, open_case
-from lossmap.claims.ledger import Claim, judge
+from lossmap.claims.ledger import judge
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Names:
     Attributes
     ----------
     registry : part of the configuration that the names belong to
-    kinds : of what kinds the entries may be, empty for any: what a cloud is made of (a key of
+    kinds : kinds that the entries may have, empty for any: what a cloud is made of (a key of
         ``clouds.<name>``: ``minimum``, ``runs``, ``tree``, ``model``), the method of a basis
     count : exactly how many names, None for one or more
     pairs : another key, of which there must be as many names
@@ -68,7 +69,7 @@ class Measured:
     low, high : range over seeds or cases, NaN where there is one case
     details : every number behind `value`, parts joined by ``"; "``
     holds : whether the rule is met
-    paper : what the paper prints, where only the data tell
+    paper : what the paper prints, where that depends on the data
     verdict : another than follows from `holds`: `NOT_TESTABLE` where the data do not allow one,
         `NO_INFORMATION` where the picture would look the same without a landscape
     """
@@ -95,7 +96,7 @@ class Statement:
     says : the claim in our words
     paper : what the paper prints, empty where it prints no number
     statistic : what is measured
-    rule : by which it counts as reproduced
+    rule : condition under which it counts as reproduced
     on : what the names under each key of its entry may be
     function : is given, for each key of `on`, the list of its cases
     """
@@ -162,7 +163,7 @@ def claim(
         A part of the declaration is left out, is no text or no `Names`, or the function's
         parameters are not the keys of `on`.
     ValueError
-        A text is empty, another claim bears the id, or `on` refers to a key that it lacks.
+        A text is empty, another claim has the id, or `on` refers to a key that it lacks.
     """
     texts = {"id": id, "says": says, "statistic": statistic, "rule": rule}
 

@@ -91,8 +91,7 @@ def pca_descent(grids: Sequence[GridCase]) -> Measured:
 def pca_direction(grids: Sequence[GridCase]) -> Measured:
     """Measure whether the way down on PCA points to the converged point (§4.3, Fig. 7)."""
     cosines = [
-        measure_descent_cosine(case.grid, case.basis.coordinates["coordinates"][-1, :2])
-        for case in grids
+        measure_descent_cosine(case.grid, case.basis.part("coordinates")[-1, :2]) for case in grids
     ]
     low, high = span(cosines)
     details = list_cases([case.name for case in grids], cosines)
@@ -160,8 +159,8 @@ def read_fitting_errors(
 )
 def low_dimensional(bases: Sequence[BasisCase], fn_bases: Sequence[BasisCase]) -> Measured:
     """Measure whether the training trajectory is low-dimensional (§1, §2.2)."""
-    ratios = [case.coordinates["explained_variance_ratio"] for case in bases]
-    planes = [float(np.mean(case.coordinates["plane_variance_ratio"])) for case in fn_bases]
+    ratios = [case.part("explained_variance_ratio") for case in bases]
+    planes = [float(np.mean(case.part("plane_variance_ratio"))) for case in fn_bases]
     low, high = span(float(r[:2].sum()) for r in ratios)
     ten = min(float(r[:10].sum()) for r in ratios)
     cumulative = "; ".join(

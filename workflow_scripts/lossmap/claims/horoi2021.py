@@ -10,20 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from lossmap.artifacts.embedding import CONTINUITY, Embedding
-from lossmap.claims.bootstrap import bootstrap_difference
+from lossmap.claims.bootstrap import bootstrap_difference, bootstrap_mean
 from lossmap.claims.cases import CloudCase, EmbeddingCase, RunCase
 from lossmap.claims.declare import Clouds, Measured, Runs, claim
 from lossmap.claims.ledger import list_cases, span
 from lossmap.errors import LossmapError
 from lossmap.geometry.retraining import (
-    Drift,
     Retraining,
+    Return,
     measure_detours,
-    measure_drift,
     measure_embedded_retraining,
     measure_final_spread,
     measure_net_cosines,
     measure_retraining,
+    measure_return,
 )
 
 OUTWARD = 1.01
@@ -31,7 +31,7 @@ OUTWARD = 1.01
 PETAL = math.cos(math.pi / 4)
 MAJORITY = 0.5
 SHARE_GAP = 0.25
-"""Shares of jumps that differ by less are called alike."""
+"""Shares of jumps that differ by less count as equal."""
 MUCH_LARGER = 2.0
 MIN_Z = 5.0
 """Standard deviations by which the cosines of one seed lie above those of different seeds."""
@@ -97,7 +97,7 @@ def star(
     of the difference these two explain.
     """
     good, bad, memorization, crossed = (
-        {case.name: measure_drift(case.cloud) for case in cases}
+        {case.name: measure_return(case.cloud) for case in cases}
         for cases in (good_clouds, bad_clouds, memorization_clouds, crossed_clouds)
     )
     differences = {
@@ -112,27 +112,25 @@ def star(
         for name, (mean, lowest, highest) in differences.items()
     )
     drifts = "; ".join(
-        f"{name}: along {d.along.mean():.4g} (largest {d.farthest.max():.4g}), "
-        f"across {d.across.mean():.4g}"
+        f"{name}: along {d.along[:, -1].mean():.4g} (largest {d.along.max():.4g}), "
+        f"across {d.across[:, -1].mean():.4g}"
         for name, d in (good | bad | memorization | crossed).items()
     )
     return Measured(value, low, high, f"{compared}; {drifts}", low > 0)
 
 
 def _compare_returns(
-    others: Mapping[str, Drift], good: Mapping[str, Drift]
+    others: Mapping[str, Return], good: Mapping[str, Return]
 ) -> tuple[float, float, float]:
     """Return how much less far the others come back: difference of means and its interval."""
     groups = [[_by_direction(drift) for drift in found.values()] for found in (others, good)]
-    means = [float(np.mean([group.mean() for group in found])) for found in groups]
-    return means[0] - means[1], *bootstrap_difference(*groups)
+    return bootstrap_difference(*groups)
 
 
-def _by_direction(drift: Drift) -> np.ndarray:
+def _by_direction(found: Return) -> np.ndarray:
     """Return *along* at the end by direction, the mean over its step sizes."""
-    return np.array(
-        [drift.along[drift.direction == seed].mean() for seed in np.unique(drift.direction)]
-    )
+    last = found.along[:, -1]
+    return np.array([last[found.direction == seed].mean() for seed in np.unique(found.direction)])
 
 
 @claim(
@@ -313,10 +311,10 @@ def sgd_straighter(clouds: Sequence[CloudCase]) -> Measured:
             f"cloud '{case.name}': no seed has runs of both {PLAIN} and {MOMENTUM}; add runs to it"
         )
     ratios = np.array([found[PLAIN][seed] / found[MOMENTUM][seed] for seed in seeds])
-    low, high = bootstrap_difference([ratios], [np.zeros(1)])
+    value, low, high = bootstrap_mean(ratios)
     means = [float(np.mean(list(found[label].values()))) for label in (PLAIN, MOMENTUM)]
     details = list_cases([PLAIN, MOMENTUM], means)
-    return Measured(float(ratios.mean()), low, high, details, low > 1)
+    return Measured(value, low, high, details, low > 1)
 
 
 def _require_labels(found: Iterable[str], wanted: Sequence[str]) -> None:
@@ -388,7 +386,7 @@ def _picture(case: CloudCase) -> EmbeddingCase:
     on={"clouds": Clouds("minimum"), "null_clouds": Clouds("model", models="clouds")},
 )
 def null_control(clouds: Sequence[CloudCase], null_clouds: Sequence[CloudCase]) -> Measured:
-    """Measure whether the pictures tell a landscape from none (ours; NUMERICS of this project).
+    """Measure whether the pictures can tell a landscape from none (ours; NUMERICS of this project).
 
     Where random walks or a straight shrinking displacement give the picture of the cloud, the
     picture says nothing; where it disagrees with the curves in the full space, it misleads.
@@ -478,7 +476,7 @@ def robustness(clouds: Sequence[CloudCase], crossed_clouds: Sequence[CloudCase])
 
 
 def measure_agreement(drawn: Sequence[float], truth: float) -> float:
-    """Return the share of settings on whose picture most jumps do what they do, or NaN."""
+    """Return the share of settings whose picture shows most jumps as they really move, or NaN."""
     shares = np.array(drawn)
     alike = (shares > MAJORITY) == (truth > MAJORITY)
     return float(np.where(np.isnan(shares + truth), np.nan, alike).mean())

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lossmap.artifacts.claims import Claim
 from lossmap.artifacts.files import write_text
-from lossmap.claims.ledger import NO_INFORMATION, NOT_TESTABLE, Claim
+from lossmap.claims.ledger import NO_INFORMATION, NOT_TESTABLE
 from lossmap.pages import badge, bullets, escape, format_number, page, table
 
 TONES = {

@@ -4,10 +4,10 @@ import importlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from lossmap.artifacts.claims import Claim
 from lossmap.claims import ding2023, horoi2021
 from lossmap.claims.declare import STATEMENTS, Statement
-from lossmap.claims.ledger import Claim
-from lossmap.errors import LossmapError
+from lossmap.errors import LossmapError, kind_and_reason
 
 SHIPPED = {
     found.id: found
@@ -28,7 +28,7 @@ def find_statement(name: str) -> Statement:
     Raises
     ------
     LossmapError
-        It is neither, its module cannot be imported, or what it names bears no decorator.
+        The name is neither, its module cannot be imported, or the function lacks the decorator.
     """
     if name in SHIPPED:
         return SHIPPED[name]
@@ -38,10 +38,9 @@ def find_statement(name: str) -> Statement:
     try:
         found = getattr(importlib.import_module(module), function, None)
     except Exception as error:  # a user's module may fail in any way
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise LossmapError(
-            f"expected an importable module '{module}', got {reason}; correct the name or put the "
-            "module's folder on PYTHONPATH"
+            f"expected an importable module '{module}', got {kind_and_reason(error)}; correct the "
+            "name or put the module's folder on PYTHONPATH"
         ) from error
     if not isinstance(found, Statement):
         got = "nothing" if found is None else f"a {type(found).__name__}"

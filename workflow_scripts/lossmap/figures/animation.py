@@ -20,8 +20,8 @@ from matplotlib.text import Text
 from lossmap.artifacts.files import replacing
 from lossmap.errors import LossmapError
 from lossmap.figures.compose import OPTIONS, Panels, Plan, draw_plan, plan_figure
-from lossmap.figures.embeddings import plot_cell
 from lossmap.figures.movies import find_ffmpeg
+from lossmap.figures.panels.embedding import plot_cell
 from lossmap.figures.style import paper_style, points
 
 ANIMATION_OPTIONS = OPTIONS | {"fps": 10, "seconds": 12.0}
@@ -34,9 +34,9 @@ FORMATS = ("mp4", "gif")
 HEADLINE = 0.2
 """Inches above the panels for the epoch counter."""
 PAUSE = 2.0
-"""Seconds for which the finished figure stands at the end."""
+"""Seconds that the finished figure stays at the end."""
 BITEXACT = ("-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-map_metadata", "-1")
-"""Arguments of ffmpeg by which equal frames give equal bytes: no date, no version, no race."""
+"""Arguments of ffmpeg that make equal frames give equal bytes: no date, no version, no race."""
 
 
 def write_animation(spec: Mapping[str, Any], panels: Panels, path: str | Path, movie: str) -> None:
@@ -45,7 +45,7 @@ def write_animation(spec: Mapping[str, Any], panels: Panels, path: str | Path, m
     Parameters
     ----------
     spec : the animation's entry of the registry, as a figure's
-    panels : what `lossmap.figures.panels.collect_panels` or `load_panels` returned
+    panels : what `lossmap.figures.collect.collect_panels` or `load_panels` returned
     path : file to write, under a temporary name until it is whole
     movie : ``mp4`` or ``gif``, see `lossmap.figures.movies.choose_movie`
 
@@ -57,13 +57,13 @@ def write_animation(spec: Mapping[str, Any], panels: Panels, path: str | Path, m
     plan = plan_animation(spec, panels)
     if movie not in FORMATS:
         raise LossmapError(f"{path}: format is '{movie}', expected one of {', '.join(FORMATS)}")
-    moments, rate = moments_of(plan), frame_rate(plan)
+    epochs, rate = epochs_of(plan), frame_rate(plan)
     with tempfile.TemporaryDirectory(prefix="lossmap-") as folder, paper_style(_scale(plan)):
         film = Path(folder) / f"film.{movie}"
         figure, counter = draw_first(plan)
         writer = _make_writer(movie, rate, float(plan.options["fps"]), path)
         with _explaining(path), writer.saving(figure, film, dpi=figure.dpi):
-            for epoch in moments:
+            for epoch in epochs:
                 draw_frame(figure, counter, plan, epoch)
                 writer.grab_frame()
             draw_frame(figure, counter, plan, None)
@@ -90,7 +90,7 @@ def plan_animation(spec: Mapping[str, Any], panels: Panels) -> Plan:
     return plan
 
 
-def moments_of(plan: Plan) -> np.ndarray:
+def epochs_of(plan: Plan) -> np.ndarray:
     """Return the epochs of an animation, ascending: those of all its panels."""
     epochs = [
         np.asarray(cell.panel["epoch"])[np.asarray(cell.panel["trajectory"]) >= 0]
@@ -101,7 +101,7 @@ def moments_of(plan: Plan) -> np.ndarray:
 
 def frame_rate(plan: Plan) -> float:
     """Return how many epochs are shown per second."""
-    number = len(moments_of(plan))
+    number = len(epochs_of(plan))
     return min(float(plan.options["fps"]), number / float(plan.options["seconds"]))
 
 
@@ -121,7 +121,7 @@ def draw_frame(figure: Figure, counter: Text, plan: Plan, epoch: int | None) -> 
         for cell in plan.cells:
             axes[cell.name].clear()
             plot_cell(axes[cell.name], cell, plan.comparison_of(cell), plan.options, epoch)
-    last = int(moments_of(plan)[-1])
+    last = int(epochs_of(plan)[-1])
     counter.set_text(f"epoch {last if epoch is None else int(epoch)} of {last}")
 
 

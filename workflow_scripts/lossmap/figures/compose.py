@@ -1,8 +1,8 @@
 """Lays finished panels out as a figure: rows, letters, titles, color bars and the legend.
 
 Sizes are inches at scale 1, from the top down: each row is a strip of titles, its panels and, where
-a comparison ends, a strip of color bars; the lines of the legend come last. What is drawn in these
-places, each family of panels brings along (`lossmap.figures.families`).
+a comparison ends, a strip of color bars; the lines of the legend come last. What goes into
+these places, each kind of panel decides (`lossmap.figures.panel`).
 """
 
 import textwrap
@@ -15,12 +15,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from lossmap.errors import LossmapError
-from lossmap.figures.curve import CURVE
-from lossmap.figures.embeddings import EMBEDDING
-from lossmap.figures.families import Box, Cell, Comparison, LegendLine
-from lossmap.figures.landscapes import CONTOUR, SURFACE
-from lossmap.figures.norm import NORM
-from lossmap.figures.panels import panel_names
+from lossmap.figures.collect import kind_of, panel_names
+from lossmap.figures.panel import Box, Cell, Comparison, LegendLine
 from lossmap.figures.style import (
     COLORMAP,
     EPOCH_COLORMAP,
@@ -32,14 +28,6 @@ from lossmap.figures.style import (
     paper_style,
 )
 
-DRAWINGS = {
-    "surface": SURFACE,
-    "contour": CONTOUR,
-    "curve": CURVE,
-    "embedding": EMBEDDING,
-    "norm": NORM,
-}
-"""Every way to draw a panel, by the word under ``draw``."""
 OPTIONS = {
     "colormap": COLORMAP,
     "trajectory_colormap": TRAJECTORY_COLORMAP,
@@ -88,13 +76,13 @@ class Plan:
     @property
     def legend(self) -> list[LegendLine]:
         """Return the lines of the legend, family by family; made while a style is active."""
-        families = {cell.drawing.family.name: cell.drawing.family for cell in self.cells}
+        families = {cell.kind.family.name: cell.kind.family for cell in self.cells}
         lines = []
         for name, family in families.items():
             members = [
                 comparison
                 for comparison in self.comparisons.values()
-                if comparison.cells[0].drawing.family.name == name
+                if comparison.cells[0].kind.family.name == name
             ]
             lines += family.explain(members)
         return lines
@@ -109,7 +97,7 @@ def draw_figure(spec: Mapping[str, Any], panels: Panels) -> Figure:
     Parameters
     ----------
     spec : the figure's entry of the registry
-    panels : what `lossmap.figures.panels.collect_panels` or `load_panels` returned
+    panels : what `lossmap.figures.collect.collect_panels` or `load_panels` returned
 
     Raises
     ------
@@ -143,22 +131,22 @@ def plan_figure(
     cells = _place_cells(spec, panels)
     plan = Plan(cells, _compare(cells, options), options, (0.0, 0.0))
     for cell in cells:
-        cell.notes = len(cell.drawing.family.note(cell, plan.comparison_of(cell)))
+        cell.notes = len(cell.kind.family.note(cell, plan.comparison_of(cell)))
     plan.size = _lay_out(plan, int(spec.get("columns", len(cells))), headline)
     return plan
 
 
 def draw_plan(plan: Plan) -> Figure:
-    """Draw a figure that is laid out."""
+    """Draw a figure that has been laid out."""
     options, size = plan.options, plan.size
     with paper_style(options["scale"]):
         figure = make_figure(*(side * options["scale"] for side in size), dpi=options["dpi"])
         for cell in plan.cells:
             _draw_title(figure, size, cell)
             axes = figure.add_axes(
-                _relative(_inner_box(cell), size), label=cell.name, **cell.drawing.axes
+                _relative(_inner_box(cell), size), label=cell.name, **cell.kind.axes
             )
-            cell.drawing.plot(axes, cell, plan.comparison_of(cell), options)
+            cell.kind.plot(axes, cell, plan.comparison_of(cell), options)
         for comparison in plan.comparisons.values():
             _draw_bars(figure, size, comparison)
         _draw_legend(figure, size, plan.legend)
@@ -192,10 +180,10 @@ def _place_cells(spec: Mapping[str, Any], panels: Panels) -> list[Cell]:
     columns = int(spec.get("columns", len(names)))
     cells = []
     for index, (name, panel) in enumerate(zip(names, spec["panels"], strict=True)):
-        drawing = DRAWINGS[panel["draw"]]
-        cell = Cell(name, panel, panels[name], drawing, *divmod(index, columns))
+        kind = kind_of(panel, f"{spec['figure']} {name}")
+        cell = Cell(name, panel, panels[name], kind, *divmod(index, columns))
         share = f"share {panel['share']}" if "share" in panel else name
-        cell.group = f"{drawing.family.name} {share}"
+        cell.group = f"{kind.family.name} {share}"
         letter = panel.get("letter", ascii_lowercase[index] if len(names) > 1 else "")
         cell.title = f"{f'({letter})' if letter else ''} {panel.get('title', '')}".strip()
         cells.append(cell)
@@ -207,7 +195,7 @@ def _compare(cells: list[Cell], options: Mapping[str, Any]) -> dict[str, Compari
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.group, []).append(cell)
-    families = {cell.drawing.family.name: cell.drawing.family for cell in cells}
+    families = {cell.kind.family.name: cell.kind.family for cell in cells}
     found = {}
     for name, family in families.items():
         own = {g: members for g, members in groups.items() if g.startswith(f"{name} ")}
@@ -229,7 +217,7 @@ def _lay_out(plan: Plan, columns: int, headline: float) -> tuple[float, float]:
         for cell in members:
             cell.notes = notes  # the titles of a row stand on one line
         titles = max(_title_height(cell) for cell in members) + notes * NOTE_HEIGHT
-        height = max(width * cell.drawing.aspect for cell in members)
+        height = max(width * cell.kind.aspect for cell in members)
         if columns == 1:
             height = min(height, 0.6 * PAGE_WIDTH)
         ending = any(c.bars and max(cell.row for cell in c.cells) == row for c in comparisons)
@@ -263,7 +251,7 @@ def _bar_strip(comparison: Comparison) -> Box:
 def _inner_box(cell: Cell) -> Box:
     """Return the place of a cell's axes, with room for labels around them."""
     left, bottom, width, height = cell.box
-    inset = cell.drawing.inset
+    inset = cell.kind.inset
     return (
         left + inset[0],
         bottom + inset[1],

@@ -17,8 +17,16 @@ Found by search: at every lightness of a ramp all pairs stay apart in chroma alo
 with protanopia and deuteranopia (Machado, Oliveira and Fernandes, 2009).
 """
 FLAT = (
-    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
-    *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
 )
 """Ten categories that need no lightness (M. Petroff, 2021, arXiv:2107.02270)."""
 LIGHTEST, DARKEST = 0.87, 0.36

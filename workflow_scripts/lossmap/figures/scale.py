@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
 
 from lossmap.errors import LossmapError
@@ -143,3 +146,14 @@ def format_loss(loss: float) -> str:
     factor = f"{float(mantissa):g}"
     power = f"10^{{{int(exponent)}}}"
     return f"${power}$" if factor == "1" else rf"${factor}\!\cdot\!{power}$"
+
+
+def draw_loss_bar(
+    figure: Figure, axes: Axes, length: float, *, scale: LossScale, colormap: object
+) -> None:
+    """Draw the color bar of a scale of losses, ticked at round losses in nats."""
+    mappable = ScalarMappable(scale.norm, colormap)
+    bar = figure.colorbar(mappable, cax=axes, orientation="horizontal", label="loss (nats)")
+    room = 0.28 if scale.name == "log" else 0.45  # inches for one label
+    number = max(3, int(length / room))
+    scale.set_ticks(bar.ax.xaxis, scale.norm.vmin, scale.norm.vmax, at_most=number)

@@ -1,4 +1,4 @@
-"""How a panel names what it draws, and how it is told that it cannot have it."""
+"""How a panel names the artifacts that it draws, and the errors where they are missing."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from lossmap.artifacts.provenance import Sources
 from lossmap.errors import LossmapError
 
 Spec = Mapping[str, Any]
 Panel = dict[str, Any]
 """Finished arrays and lists of words, by name."""
-Sources = Mapping[str, Path]
-"""Path of each artifact, by ``stage/name``."""
 
 
 def find_source(

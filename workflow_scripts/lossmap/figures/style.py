@@ -71,7 +71,7 @@ def _settings(scale: float) -> dict[str, object]:
 def paper_style(scale: float = 1.0) -> Iterator[None]:
     """Draw with this project's settings, every length multiplied by `scale`.
 
-    The user's own matplotlibrc is put aside, so that a figure does not depend on the account.
+    The user's own matplotlibrc is ignored, so that a figure does not depend on the account.
     """
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -85,7 +85,7 @@ def points(length: float) -> float:
 
 
 def make_figure(width: float, height: float, dpi: float) -> Figure:
-    """Return an empty figure of a size in inches that no global state knows."""
+    """Return an empty figure, size in inches, that is not part of pyplot's global state."""
     figure = Figure(figsize=(width, height), dpi=dpi)
     FigureCanvasAgg(figure)
     return figure

@@ -1,7 +1,7 @@
 """Columns of many weight vectors, streamed through a bounded amount of memory.
 
-Reads are wide, for the sake of the files; what is computed with is narrow, so that several passes
-over it find it in the processor's cache. Products of all rows are accumulated in float64.
+Reads are wide, which suits the files; tiles are narrow, so that several passes over one find it
+in the processor's cache. Products of all rows are accumulated in float64.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,6 +39,11 @@ def column_tiles(sources: Sequence, rows: slice = EVERY) -> Iterator[tuple[slice
             pieces = [part[:, left : left + narrow] for part in parts]
             tile = np.concatenate(pieces, dtype=np.float64)
             yield slice(start + left, start + left + tile.shape[1]), tile
+
+
+def consecutive(rows: np.ndarray) -> slice:
+    """Return numbers of consecutive rows as a slice, which an HDF5 dataset reads at once."""
+    return slice(int(rows[0]), int(rows[-1]) + 1)
 
 
 def tile_widths(rows: int) -> tuple[int, int]:

@@ -54,7 +54,7 @@ def _multiply(
     """Return x̂_i·x̂_j, m·x̂_i, ‖x_i‖² and the inner products of the steps along each path.
 
     Steps are no differences of the x̂_i·x̂_j, nor these sums over steps: where trajectories meet
-    after long ways, either would lose the digits of the other.
+    after long paths, either would lose the digits of the other.
     """
     weights, rows = ordinary / ordinary.sum(), ProductSum(len(ordinary))
     steps = [ProductSum(len(path) - 1) for path in paths]
@@ -62,7 +62,7 @@ def _multiply(
     for _, tile in column_tiles(list(sources.values())):
         squares += row_squares(tile)
         _check_finite(squares, sources)
-        # einsum, for numpy's BLAS threads would compete with those of scipy's
+        # einsum: numpy's BLAS threads would compete with those of scipy's
         mean = np.einsum("i,ij->j", weights, tile)
         centered = np.subtract(tile, mean, out=tile)
         rows.add(centered)

@@ -6,7 +6,8 @@ described by their inner products, which are drawn from their exact distribution
 
 import numpy as np
 
-from lossmap.artifacts.distance import CURVES, Cloud, Origins
+from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.distance import Cloud, Origins
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.paths import trajectory_rows

@@ -1,4 +1,8 @@
-"""Planes of the landscape: PCA of a trajectory, filter-normalized random directions.
+"""Planes of the landscape, and how much of a trajectory they show.
+
+A method is the module `lossmap.geometry.planes.<method>`, found by the word under ``method``: its
+`span` returns the directions, the landscape's unit along each and the seed of each plane, and its
+`SETTINGS` say what a configuration may.
 
 Works on a (snapshots, params) array or HDF5 dataset that is read some columns at a time, so that
 memory stays bounded however many parameters there are.
@@ -9,7 +13,9 @@ import numpy as np
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.layout import Layout
 from lossmap.errors import LossmapError
-from lossmap.geometry.columns import ProductSum, column_tiles, row_squares
+from lossmap.geometry import planes
+from lossmap.geometry.columns import ProductSum, column_tiles, consecutive, row_squares
+from lossmap.kinds import find_kind
 
 MIN_COMPONENTS = 10
 
@@ -26,17 +32,13 @@ def measure_gram(thetas, rows: np.ndarray) -> np.ndarray:
         A snapshot is not finite.
     """
     products = ProductSum(len(rows))
-    for _, tile in column_tiles([thetas], _window(rows)):
+    for _, tile in column_tiles([thetas], consecutive(rows)):
         finite = np.isfinite(row_squares(tile))
         if not finite.all():
             row = rows[finite.argmin()]
             raise LossmapError(f"snapshot {row} of the trajectory is not finite; retrain the run")
         products.add(np.subtract(tile, tile.mean(axis=0), out=tile))
     return products.matrix()
-
-
-def _window(rows: np.ndarray) -> slice:
-    return slice(int(rows[0]), int(rows[-1]) + 1)
 
 
 def measure_variance_ratios(gram: np.ndarray) -> np.ndarray:
@@ -60,75 +62,6 @@ def measure_variance_ratios(gram: np.ndarray) -> np.ndarray:
         raise LossmapError(f"all {len(gram)} snapshots are equal: the run never moved; retrain it")
     ratios = values / values.sum()
     return np.pad(ratios, (0, max(0, MIN_COMPONENTS - len(ratios))))
-
-
-def fit_principal_directions(
-    thetas, rows: np.ndarray, gram: np.ndarray, axes: int = 2
-) -> np.ndarray:
-    """Return the leading principal directions of a trajectory (ding2023 Eq. 1).
-
-    Parameters
-    ----------
-    thetas : float32 (snapshots, params)
-    rows : consecutive snapshots that the plane is fitted to
-    gram : float64 (rows, rows), their centered Gram matrix
-    axes : number of directions
-
-    Returns
-    -------
-    float32 (axes, params), orthonormal rows; the snapshot that lies farthest out along a direction
-    has a positive coordinate there, which fixes the signs
-
-    Raises
-    ------
-    LossmapError
-        The trajectory spans fewer than `axes` dimensions.
-    """
-    values, vectors = np.linalg.eigh(gram)
-    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1][:, :axes]
-    if len(rows) <= axes or values[axes - 1] <= values[0] * 1e-14:
-        raise LossmapError(
-            f"PCA of {len(rows)} snapshots spans fewer than {axes} dimensions; "
-            "keep more epochs or widen the window"
-        )
-    farthest = np.abs(vectors).argmax(axis=0)
-    vectors = vectors * np.sign(vectors[farthest, np.arange(axes)])
-    weights = (vectors / np.sqrt(values[:axes])).T
-    directions = np.empty((axes, thetas.shape[1]), np.float32)
-    for columns, tile in column_tiles([thetas], _window(rows)):
-        directions[:, columns] = weights @ np.subtract(tile, tile.mean(axis=0), out=tile)
-    return directions
-
-
-def draw_filter_normalized(
-    center: np.ndarray, layout: Layout, seed: int, axes: int = 2, ignore: str = "bias_bn"
-) -> np.ndarray:
-    """Return Gaussian directions, each filter scaled to the norm of the center's (Li et al. 2018).
-
-    Parameters
-    ----------
-    center : float32 (params,)
-    layout : where each tensor lies; a filter is one index along a tensor's first axis
-    seed : of the Gaussian draw, one number per parameter in order
-    axes : number of directions
-    ignore : ``bias_bn`` gives parameters with one axis a zero direction, ``none`` copies the
-        center's values there, as the published code of Li et al. does
-
-    Returns
-    -------
-    float32 (axes, params)
-    """
-    generator = np.random.default_rng(seed)
-    directions = generator.standard_normal((axes, center.size), dtype=np.float32)
-    for _, _, shape, part in layout.parts():
-        if len(shape) <= 1:
-            directions[:, part] = 0.0 if ignore == "bias_bn" else center[part]
-            continue
-        filters = center[part].reshape(shape[0], -1).astype(np.float64)
-        drawn = directions[:, part].reshape(axes, shape[0], -1).astype(np.float64)
-        scale = np.linalg.norm(filters, axis=1) / np.linalg.norm(drawn, axis=2)
-        directions[:, part] = (drawn * scale[..., None]).reshape(axes, -1)
-    return directions
 
 
 def measure_coordinates(
@@ -169,8 +102,8 @@ def fit_basis(thetas, epochs: np.ndarray, center_row: int, layout: Layout, spec:
     epochs : int64 (snapshots,)
     center_row : snapshot at the plane's center
     layout : of the parameters
-    spec : ``method`` (pca | fn); for pca ``window`` (first and last epoch, or None for all); for fn
-        ``seeds`` (one per plane) and ``ignore``
+    spec : ``method`` (a module of `lossmap.geometry.planes`) and the method's own leaves; with a
+        ``window``, its first and last epoch are the snapshots whose variance is measured
 
     Raises
     ------
@@ -178,6 +111,7 @@ def fit_basis(thetas, epochs: np.ndarray, center_row: int, layout: Layout, spec:
         The window holds too few snapshots or one that is not finite, or the center is not finite
         or zero.
     """
+    method = find_kind(planes, "method", spec["method"])
     rows = _window_rows(epochs, spec.get("window"))
     center = np.asarray(thetas[center_row], np.float32)
     length = float(np.linalg.norm(center.astype(np.float64)))
@@ -187,13 +121,7 @@ def fit_basis(thetas, epochs: np.ndarray, center_row: int, layout: Layout, spec:
         )
     gram = measure_gram(thetas, rows)
     ratios = measure_variance_ratios(gram)
-    if spec["method"] == "pca":
-        directions = fit_principal_directions(thetas, rows, gram)
-        seeds, scale = [-1], np.full(2, length)
-    else:
-        seeds = spec["seeds"]
-        drawn = [draw_filter_normalized(center, layout, s, 2, spec["ignore"]) for s in seeds]
-        directions, scale = np.concatenate(drawn), np.ones(2 * len(seeds))
+    directions, scale, seeds = method.span(thetas, rows, gram, center, layout, spec)
     scaled = (scale[:, None] * directions).astype(np.float32)
     coordinates, products = measure_coordinates(thetas, center, scaled)
     shares = measure_plane_variance(coordinates[rows], products, np.trace(gram))

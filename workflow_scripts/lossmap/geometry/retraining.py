@@ -4,7 +4,7 @@ Everything follows from a cloud, without the weights: in the full space from its
 embedding from its points.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,47 +38,6 @@ class Retraining:
     angle: np.ndarray
 
 
-@dataclass(frozen=True)
-class Drift:
-    """How far retraining comes back in the full space, by jump.
-
-    With r_e = θ_e − θ_o, the optimum θ_o, and *along* = ⟨r_e, r_0⟩ / ‖r_0‖²:
-
-    Attributes
-    ----------
-    direction : int64 (jumps,), seed of the jump's direction
-    step_size : float64 (jumps,)
-    farthest : float64 (jumps,), max over e of *along*; above 1 = outward first
-    along : float64 (jumps,), at the last epoch; 1 = nothing came back, 0 = all did
-    across : float64 (jumps,), ‖r_e − along r_0‖ / ‖r_0‖ at the last epoch
-    """
-
-    direction: np.ndarray
-    step_size: np.ndarray
-    farthest: np.ndarray
-    along: np.ndarray
-    across: np.ndarray
-
-
-def measure_drift(cloud: Cloud) -> Drift:
-    """Return how far retraining comes back along its jump, and how far it leaves that line.
-
-    Raises
-    ------
-    LossmapError
-        The cloud has not one optimum.
-    """
-    products, paths = _displacement_products(cloud)
-    found = []
-    for product in products:
-        along = product[:, 0] / product[0, 0]
-        rest = max(product[-1, -1] / product[0, 0] - along[-1] ** 2, 0.0)
-        found.append((along.max(), along[-1], np.sqrt(rest)))
-    starts = [rows[0] for rows in paths]
-    columns = np.array(found).T
-    return Drift(cloud.origins.direction[starts], cloud.origins.step_size[starts], *columns)
-
-
 def measure_retraining(cloud: Cloud) -> Retraining:
     """Return how retraining moves relative to the optimum, in the full space.
 
@@ -89,11 +48,58 @@ def measure_retraining(cloud: Cloud) -> Retraining:
     LossmapError
         The cloud has no optimum, or a trajectory has no epoch or no length.
     """
-    return _summarize(*_displacement_products(cloud), cloud.origins)
+    paths, products = _products_around_optimum(cloud)
+    return _summarize(products, paths, cloud.origins)
 
 
-def _displacement_products(cloud: Cloud) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return the inner products of the r_e of each trajectory, and its rows."""
+@dataclass(frozen=True)
+class Return:
+    """How far retraining has come back along its jump, and how far it has strayed from it.
+
+    With r_e = θ_e − θo for the point after epoch e, r_0 the jump:
+
+    Attributes
+    ----------
+    direction : int64 (jumps,), seed of the jump's direction
+    step_size : float64 (jumps,)
+    along : float64 (jumps, epochs + 1), ⟨r_e, r_0⟩ / ‖r_0‖²; 1 = as far out as the jump, 0 = back
+    across : float64 (jumps, epochs + 1), ‖r_e − along · r_0‖ / ‖r_0‖
+    """
+
+    direction: np.ndarray
+    step_size: np.ndarray
+    along: np.ndarray
+    across: np.ndarray
+
+
+def measure_return(cloud: Cloud) -> Return:
+    """Return how retraining moves along and across its jump, in the full space.
+
+    Raises
+    ------
+    LossmapError
+        The cloud has no optimum, jumps differ in their number of epochs, or one has no length.
+    """
+    paths, products = _products_around_optimum(cloud)
+    if len({len(rows) for rows in paths}) != 1:
+        raise LossmapError("the jumps of a cloud differ in their number of epochs")
+    along, across = [], []
+    for product in products:
+        length = product[0, 0]
+        if length == 0.0:
+            raise LossmapError("a jump has no length: it starts at the optimum")
+        along.append(product[0] / length)
+        rest = np.diagonal(product) / length - along[-1] ** 2
+        across.append(np.sqrt(np.maximum(rest, 0.0)))
+    starts = [rows[0] for rows in paths]
+    origins = cloud.origins
+    return Return(
+        origins.direction[starts], origins.step_size[starts], np.array(along), np.array(across)
+    )
+
+
+def _products_around_optimum(cloud: Cloud) -> tuple[list[np.ndarray], Iterator[np.ndarray]]:
+    """Return the rows of each trajectory and the inner products of its displacements r_e."""
     optima = np.flatnonzero(cloud.origins.is_optimum)
     if len(optima) != 1:
         raise LossmapError(
@@ -102,11 +108,11 @@ def _displacement_products(cloud: Cloud) -> tuple[list[np.ndarray], list[np.ndar
         )
     squares = cloud.euclidean[optima[0]] ** 2
     paths = list(trajectory_rows(cloud.origins.trajectory))
-    products = [
+    products = (
         (squares[rows, None] + squares[rows] - cloud.euclidean[np.ix_(rows, rows)] ** 2) / 2
         for rows in paths
-    ]
-    return products, paths
+    )
+    return paths, products
 
 
 def measure_embedded_retraining(points: np.ndarray, origins: Origins) -> Retraining:

@@ -4,6 +4,8 @@ The operations are those of torchvision.transforms.v2 on float images, which dra
 applied to a batch it would turn and tint all images alike. Knows tensors only.
 """
 
+from functools import cache
+
 import torch
 from torch.nn.functional import affine_grid, grid_sample
 
@@ -48,8 +50,14 @@ def jitter_colors(images: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
 def _gray(images: torch.Tensor) -> torch.Tensor:
     if images.shape[1] != 3:
         return images
-    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+    weights = _constants(LUMA, images.device)
     return (images * weights).sum(dim=1, keepdim=True)
+
+
+@cache
+def _constants(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Return values for the channels; kept, because a captured step cannot copy from the CPU."""
+    return torch.tensor(values, device=device).view(1, 3, 1, 1)
 
 
 def _blend(images: torch.Tensor, other: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
@@ -61,7 +69,7 @@ def _shift_hue(images: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     red, green, blue = images.unbind(1)
     value, least = images.amax(1), images.amin(1)
     chroma = value - least
-    spread = torch.where(chroma == 0, 1.0, chroma)
+    spread = chroma + (chroma == 0)  # never 0
     hue = torch.where(
         value == red,
         (green - blue) / spread,
@@ -69,6 +77,6 @@ def _shift_hue(images: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     )
     sixths = 6.0 * turns + hue
     # f(n) = v - c max(0, min(k, 4 - k, 1)) with k = (n + h) mod 6, for n = 5, 3, 1
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
+    offsets = _constants((5.0, 3.0, 1.0), turns.device)
     place = (offsets + sixths[:, None]) % 6.0
     return value[:, None] - chroma[:, None] * torch.minimum(place, 4.0 - place).clamp(0.0, 1.0)

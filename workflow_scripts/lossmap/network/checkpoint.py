@@ -7,30 +7,27 @@ atomically and says how many rows count. Rows after that number are torn writes 
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import h5py
 import numpy as np
 from filelock import FileLock
 
+from lossmap.artifacts.files import writing
 from lossmap.artifacts.provenance import resume_note
 from lossmap.artifacts.store import DAMAGE, content_digest, verify_content
 from lossmap.errors import LossmapError
 
 
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def saving(folder: Path) -> AbstractContextManager[None]:
     """Turn a full or read-only disk into a LossmapError that names the folder of resume points."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:  # h5py closes a file on a full disk with the latter
-        cause = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise LossmapError(
-            f"{folder}: the resume point cannot be written ({cause}); "
-            "free the disk and run again, training goes on from the last saved epoch"
-        ) from error
+    return writing(
+        folder,
+        "the resume point cannot be written",
+        "free or unlock the disk and run again, training goes on from the last saved epoch",
+    )
 
 
 class Checkpoint:
@@ -57,7 +54,7 @@ class Checkpoint:
         LossmapError
             The disk is full or read-only; the previous state stays valid.
         """
-        with writing(self.folder):
+        with saving(self.folder):
             for name, row in rows.items():
                 with open(self._rows_path(name), "ab") as stream:
                     stream.write(np.ascontiguousarray(row, np.float32).tobytes())

@@ -1,7 +1,6 @@
-"""Where images come from: the one door to the sources of the rule `dataset`.
+"""Where images come from: chooses the loader for a source of the rule `dataset`.
 
-Owns the choice of the source; what each one needs is in `sources/`. Only torchvision's branch loads
-torch, and only when it is taken.
+What each source needs is in `loaders/`. Only torchvision's branch loads torch, and only when taken.
 """
 
 from dataclasses import replace
@@ -12,9 +11,9 @@ import numpy as np
 
 from lossmap.artifacts.dataset import Dataset
 from lossmap.errors import LossmapError
-from lossmap.network.sources.cifar import FOLDERS, load_cifar
-from lossmap.network.sources.digits import load_digits
-from lossmap.network.sources.hdf5 import load_hdf5
+from lossmap.network.loaders.cifar import FOLDERS, load_cifar
+from lossmap.network.loaders.digits import load_digits
+from lossmap.network.loaders.hdf5 import load_hdf5
 
 SOURCES = ("digits", "hdf5", "torchvision")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from lossmap.errors import LossmapError
+from lossmap.errors import LossmapError, kind_and_reason
 
 _FACTORY = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
 
@@ -59,7 +59,7 @@ def build_network(
             arguments = f"classes={classes}, channels={channels}, width={width}"
             raise LossmapError(
                 f"network factory {factory!r}: expected a network for ({arguments}), "
-                f"got {_one_line(error)}; the function must accept these three keywords"
+                f"got {kind_and_reason(error)}; the function must accept these three keywords"
             ) from error
     _check_network(network, factory)
     return network
@@ -84,7 +84,8 @@ def import_factory(factory: str) -> Callable[..., nn.Module]:
     except Exception as error:  # a user's module may fail in any way
         raise LossmapError(
             f"network factory {factory!r}: expected an importable module '{match['module']}', "
-            f"got {_one_line(error)}; correct the name or put the module's folder on PYTHONPATH"
+            f"got {kind_and_reason(error)}; correct the name or put "
+            "the module's folder on PYTHONPATH"
         ) from error
     function = getattr(module, match["function"], None)
     if not callable(function):
@@ -107,7 +108,3 @@ def _check_network(network: object, factory: str) -> None:
             f"network factory {factory!r}: expected trainable parameters, got none; "
             "leave requires_grad=True on the parameters to train"
         )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

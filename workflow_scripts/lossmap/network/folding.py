@@ -46,8 +46,13 @@ class FoldedConv(nn.Module):
         """(n, inputs, height, width) to (n, outputs, …)."""
         conv, norm = self.conv, self.norm
         weight, bias = fuse_conv_bn_weights(
-            *(conv.weight, conv.bias),
-            *(norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias),
+            conv.weight,
+            conv.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
         )
         return conv._conv_forward(x, weight, bias)
 

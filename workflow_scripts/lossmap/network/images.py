@@ -20,6 +20,7 @@ class Images:
     labels : int64 (n,)
     mean, deviation : float32 (channels,), of pixels scaled to 0 … 255
     padding : pixels on each side
+    channels_first : how batches lie in memory, see `normalize`
     """
 
     pixels: torch.Tensor
@@ -27,6 +28,7 @@ class Images:
     mean: torch.Tensor
     deviation: torch.Tensor
     padding: int
+    channels_first: bool = False
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -41,14 +43,22 @@ class Images:
     def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return float32 (batch, channels, height, width) of mean 0 and standard deviation 1.
 
-        The memory is channels-last, which convolutions on CPUs run up to twice as fast on.
+        The memory is channels-last, which convolutions on CPUs, and on GPUs in tf32 and bf16, run
+        up to twice as fast on; on a GPU in float32 it is channels-first, a third faster there.
         """
         scaled = (pixels.float() - self.mean) / self.deviation
+        if self.channels_first:
+            return scaled.permute(0, 3, 1, 2).contiguous()
         return scaled.contiguous().permute(0, 3, 1, 2)  # rotation leaves it channels-first
 
 
-def move_images(dataset: Dataset, split: str, device: str, padding: int = 0) -> Images:
-    """Return the ``train`` or ``test`` images of a data set as tensors on `device`."""
+def move_images(
+    dataset: Dataset, split: str, device: str, padding: int = 0, precision: str = "float32"
+) -> Images:
+    """Return the ``train`` or ``test`` images of a data set as tensors on `device`.
+
+    `precision` is that in which a network will see them.
+    """
     pixels = torch.from_numpy(getattr(dataset, f"{split}_images"))
     pixels = torch.nn.functional.pad(pixels, (0, 0) + (padding,) * 4)
     labels = torch.from_numpy(getattr(dataset, f"{split}_labels"))
@@ -56,7 +66,9 @@ def move_images(dataset: Dataset, split: str, device: str, padding: int = 0) -> 
         torch.from_numpy(255.0 * values).float().to(device)
         for values in (dataset.mean, dataset.std)
     )
-    return Images(pixels.to(device), labels.to(device), mean, deviation, padding)
+    channels_first = device == "cuda" and precision == "float32"
+    tensors = (pixels.to(device), labels.to(device), mean, deviation)
+    return Images(*tensors, padding, channels_first)
 
 
 @dataclass(frozen=True)
@@ -107,8 +119,10 @@ def draw_epoch(images: Images, seed: int, epoch: int, augmentation: dict) -> Epo
     return Epoch(*(t.to(device) for t in (order, flips, *offsets)), degrees, colors)
 
 
-def take_batch(images: Images, epoch: Epoch, batch: slice) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return one augmented, normalized batch and its labels.
+def take_batch(
+    images: Images, epoch: Epoch, batch: slice | torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return one augmented, normalized batch and its labels; `batch` are positions in the epoch.
 
     Crop and mirror image are one gather: output pixel (r, c) of an image is padded pixel
     (row + r, column + c), counted from the right where it is flipped.
@@ -126,7 +140,7 @@ def take_batch(images: Images, epoch: Epoch, batch: slice) -> tuple[torch.Tensor
     return images.normalize(pixels), images.labels[chosen]
 
 
-def _distort(pixels: torch.Tensor, epoch: Epoch, batch: slice) -> torch.Tensor:
+def _distort(pixels: torch.Tensor, epoch: Epoch, batch: slice | torch.Tensor) -> torch.Tensor:
     """Return pixels (batch, height, width, channels), 0 … 255, turned and tinted."""
     shares = pixels.permute(0, 3, 1, 2).contiguous().float() / 255.0
     if epoch.degrees is not None:

@@ -16,19 +16,21 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.dataset import Dataset
-from lossmap.artifacts.jumps import CURVES, FINISHED, open_jumps, save_jumps, spec_of_resume_points
+from lossmap.artifacts.jumps import FINISHED, Jumps, spec_of_resume_points
 from lossmap.artifacts.provenance import Provenance, open_resume_folder, resume_note
-from lossmap.artifacts.trajectory import open_trajectory
+from lossmap.artifacts.store import save, stream
+from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
-from lossmap.geometry.plane import draw_filter_normalized
-from lossmap.network.checkpoint import Checkpoint, writing
+from lossmap.geometry.planes.fn import draw_filter_normalized
+from lossmap.network.checkpoint import Checkpoint, saving
 from lossmap.network.training import Run, train_to_end
 
 
 def load_minimum(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Return θo (params,) and its running statistics (buffer_elements,), of the last epoch."""
-    with open_trajectory(path) as run:
+    with stream(path, Trajectory) as run:
         return run["thetas"][-1], run["buffers"][-1]
 
 
@@ -46,7 +48,7 @@ def jump_and_retrain(
     dataset : what the minimum was trained on, with the same labels
     minimum : of `load_minimum`
     artifacts : what is stored with each artifact, by its path; the specifications are a training
-        run's, and ``direction`` (seed), ``steps`` (sizes), ``ignore`` (of the filter normalization)
+        run's, and ``direction`` (seed), ``step_sizes``, ``ignore`` (of the filter normalization)
     device : ``cpu`` or ``cuda``
     log : receives one line per epoch
 
@@ -74,36 +76,37 @@ def _retrain_direction(
     layout, seed = run.network.layout, spec["direction"]
     direction = draw_filter_normalized(theta, layout, seed, axes=1, ignore=spec["ignore"])[0]
     widths = {"thetas": theta.size, "buffers": buffers.size}
-    with closing(Bench(path, provenance, spec, widths)) as place:
-        for step in spec["steps"]:
-            if step in place.known:
+    with closing(Workspace(path, provenance, spec, widths)) as workspace:
+        for step in spec["step_sizes"]:
+            if step in workspace.known:
                 log.info("%s step %g: kept from before", path.stem, step)
                 continue
             start = theta + np.float32(step) * direction
-            _retrain(run, (start, buffers), place, step, log)
-        thetas, curves = place.assemble()
-        sizes = np.asarray(spec["steps"], np.float64)
-        save_jumps(path, thetas, curves, sizes, (seed, direction), provenance)
-        place.keep(path)
+            _retrain(run, (start, buffers), workspace, step, log)
+        thetas, curves = workspace.assemble()
+        sizes = np.asarray(spec["step_sizes"], np.float64)
+        found = Jumps(thetas, sizes, np.arange(thetas.shape[1]), direction, seed, **curves)
+        save(path, found, provenance)
+        workspace.keep(path)
 
 
 def _retrain(
-    run: Run, start: tuple[np.ndarray, np.ndarray], place: "Bench", step: float, log: Logger
+    run: Run, start: tuple[np.ndarray, np.ndarray], workspace: "Workspace", step: float, log: Logger
 ) -> None:
     spec = run.spec
-    run.spec = spec | {"run": f"{place.name} step {step:g}"}
+    run.spec = spec | {"run": f"{workspace.name} step {step:g}"}
     run.begin(*start)
-    with closing(place.checkpoint(step)) as checkpoint:
+    with closing(workspace.checkpoint(step)) as checkpoint:
         train_to_end(run, checkpoint, log)
     run.spec = spec
 
 
-class Bench:
-    """Where the retrainings of one direction lie until their artifact is written, and after.
+class Workspace:
+    """The folder of the retrainings of one direction, until their artifact is written and after.
 
     The folder is named by everything that one run depends on; which step sizes are asked for is not
-    among that. It holds a resume point per step size, and once the artifact is written, a second
-    name (hard link) of it in their stead: Snakemake deletes an artifact before it is made anew.
+    part of that. It holds a resume point per step size, and once the artifact is written, a
+    hard link to it instead: Snakemake deletes an artifact before it is made again.
 
     Attributes
     ----------
@@ -122,7 +125,7 @@ class Bench:
 
     def _find_known(self) -> dict[float, int]:
         try:
-            with open_jumps(self._kept) as file:
+            with stream(self._kept, Jumps) as file:
                 return {float(step): row for row, step in enumerate(file["step_sizes"][()])}
         except LossmapError:  # there is none, or it is damaged: train anew
             return {}
@@ -134,17 +137,17 @@ class Bench:
 
     def assemble(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return thetas, float32 (steps, epochs, params), on disk, and the curves by name."""
-        steps, epochs = self.spec["steps"], self.spec["epochs"] + 1
+        steps, epochs = self.spec["step_sizes"], self.spec["epochs"] + 1
         shape = (len(steps), epochs, self.widths["thetas"])
-        curves = {name: np.empty(shape[:2]) for name in CURVES}
+        curves = {name: np.empty(shape[:2]) for name in SNAPSHOT_CURVES}
         with open(self._joined, "wb") as stream:
             for index, step in enumerate(steps):
                 find = self._kept_rows if step in self.known else self._trained_rows
                 with find(step) as (rows, found):
-                    with writing(self.folder):
+                    with saving(self.folder):
                         for row in rows:
                             stream.write(np.ascontiguousarray(row).data)
-                    for name in CURVES:
+                    for name in SNAPSHOT_CURVES:
                         curves[name][index] = found[name]
         return np.memmap(self._joined, np.float32, "r", shape=shape), curves
 
@@ -156,18 +159,18 @@ class Bench:
     def _trained_rows(self, step: float) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         with closing(self.checkpoint(step)) as checkpoint:
             state = checkpoint.load()
-            found = {name: state[f"history.{name}"] for name in CURVES}
+            found = {name: state[f"history.{name}"] for name in SNAPSHOT_CURVES}
             yield checkpoint.rows("thetas", int(state["rows"])), found
 
     @contextmanager
     def _kept_rows(self, step: float) -> Iterator[tuple[Iterator, dict[str, np.ndarray]]]:
-        with open_jumps(self._kept) as file:
+        with stream(self._kept, Jumps) as file:
             row, thetas = self.known[step], file["thetas"]
-            found = {name: file[name][row] for name in CURVES}
+            found = {name: file[name][row] for name in SNAPSHOT_CURVES}
             yield (thetas[row, epoch] for epoch in range(thetas.shape[1])), found
 
     def keep(self, artifact: Path) -> None:
-        """Give the artifact a second name here and clear away what it makes needless."""
+        """Give the artifact a second name here and remove what it makes redundant."""
         link = self.folder / f".finished.{os.getpid()}.h5"
         link.unlink(missing_ok=True)
         try:

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 FEW_CHANNELS = 8
-"""Up to here ours is used on the CPU: at 4 channels torch's kernel for channels-last images took
-three times as long, at 8 between as long and twice as long, by the size of the map."""
+"""Up to this many channels ours is used on the CPU: at 4 torch's kernel for channels-last images
+took three times as long, at 8 between as long and twice as long, by the size of the map."""
 
 
 @contextmanager

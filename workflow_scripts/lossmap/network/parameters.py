@@ -47,6 +47,11 @@ class FlatNetwork:
             owner, _, leaf = name.rpartition(".")
             module.get_submodule(owner)._buffers[leaf] = self.buffers[part].view(shape)
 
+    def state(self) -> list[torch.Tensor]:
+        """Return all tensors that training and evaluation change in place."""
+        counters = [b for b in self.module.buffers() if not b.is_floating_point()]
+        return [self.theta, self.gradient, self.buffers, *counters]
+
     def batch_statistics(self) -> AbstractContextManager[None]:
         """Normalize every batch by its own mean and variance, leaving running statistics alone."""
         return use_batch_statistics(

@@ -1,4 +1,4 @@
-"""How far a landscape in bfloat16 is from float32: measured at some of its points, and bounded."""
+"""How far bfloat16 or TF32 is from float32: of a landscape at some of its points, and bounded."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,15 +9,17 @@ from lossmap.artifacts.grid import Grid
 from lossmap.errors import LossmapError
 
 
-def check_precision(grid: Grid, evaluate: Callable[[int, int], float], check: dict) -> Grid:
+def check_precision(
+    grid: Grid, evaluate: Callable[[int, int], float], check: dict, precision: str = "bf16"
+) -> Grid:
     """Return the grid with the float32 losses of a sample of its points and the deviation there.
 
     Parameters
     ----------
-    grid : evaluated in bfloat16
+    grid : evaluated in `precision`
     evaluate : returns the float32 loss at point (i, j)
     check : ``points``, spread evenly over the grid from its first corner to its last, and
-        ``bound`` of |bf16 loss − float32 loss| / float32 loss
+        ``bound`` of |loss − float32 loss| / float32 loss
 
     Raises
     ------
@@ -33,7 +35,7 @@ def check_precision(grid: Grid, evaluate: Callable[[int, int], float], check: di
     if not deviations[worst] <= check["bound"]:
         i, j = checked[worst]
         raise LossmapError(
-            f"bf16 gives a loss of {grid.loss[i, j]:.6g} at alpha {grid.alphas[i]:g}, beta "
+            f"{precision} gives a loss of {grid.loss[i, j]:.6g} at alpha {grid.alphas[i]:g}, beta "
             f"{grid.betas[j]:g}, float32 {exact[worst]:.6g}: off by {deviations[worst]:.2g}, more "
             f"than bf16.bound = {check['bound']:g}; set precision: float32 for this grid"
         )

@@ -5,6 +5,8 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from functools import partial
 from logging import Logger
 from pathlib import Path
 
@@ -17,8 +19,8 @@ from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.projection import Projection
-from lossmap.artifacts.store import read_provenance
-from lossmap.artifacts.trajectory import find_snapshot, open_trajectory
+from lossmap.artifacts.store import read_provenance, stream
+from lossmap.artifacts.trajectory import Trajectory, find_snapshot
 from lossmap.errors import LossmapError
 from lossmap.geometry.fitting import (
     READINGS,
@@ -27,18 +29,20 @@ from lossmap.geometry.fitting import (
     reconstruct,
 )
 from lossmap.logs import format_seconds
+from lossmap.network.arithmetic import autocast, use_tf32
+from lossmap.network.capture import Replayed
 from lossmap.network.folding import fold_batch_norms
 from lossmap.network.images import choose_balanced, move_images
 from lossmap.network.memory import explain_memory
 from lossmap.network.parameters import create_network, describe_network
-from lossmap.network.pieces import Pieces
 from lossmap.network.precision import check_precision
 
 CPU_BATCH = 100
-"""Images at a time on a CPU where batches do not matter: what a layer makes stays in the cache."""
+"""Images at a time on a CPU where batches do not matter: a layer's output stays in the cache."""
+REMEDY = "; or lower evaluation.batch"
 
 
-class Surface:
+class LossSurface:
     """Mean cross-entropy (nats per image) and accuracy at any θ.
 
     Parameters
@@ -50,7 +54,8 @@ class Surface:
         on θ and the data alone; ``center`` by given running statistics; ``recalibrate`` by
         statistics re-estimated over the subset at each θ
     device : ``cpu`` or ``cuda``
-    precision : ``float32``, or ``bf16`` for convolutions and linear layers in bfloat16
+    precision : ``float32``, ``bf16`` for convolutions and linear layers in bfloat16, or ``tf32``
+        for those of a GPU in TF32
 
     Attributes
     ----------
@@ -70,13 +75,15 @@ class Surface:
         batch = evaluation["batch"]
         if bn_statistics == "center" and device == "cpu":
             batch = min(batch, CPU_BATCH)
-        self.pieces = Pieces(batch)
         rows = choose_balanced(dataset.train_labels, evaluation["images"], evaluation["seed"])
         self.count = len(rows)
+        self._passes: dict[str, Replayed] = {}
+        self._loss = torch.zeros((), dtype=torch.float64, device=device)
+        self._correct = torch.zeros((), dtype=torch.int64, device=device)
         with explain_memory("evaluation, before it began: images and network"):
             self.network = create_network(network, device)
             self.network.module.eval()
-            images = move_images(dataset, "train", device)
+            images = move_images(dataset, "train", device, precision=precision)
             chosen = torch.from_numpy(rows).to(device).split(batch)
             self.batches = [(images.normalize(images.pixels[r]), images.labels[r]) for r in chosen]
             self.measured = self.network.module
@@ -87,70 +94,101 @@ class Surface:
         """Use these running statistics, float32 (buffer_elements,), under ``center``."""
         self.network.buffers.copy_(torch.from_numpy(buffers))
 
-    @torch.no_grad()
     def evaluate(self, theta: torch.Tensor, precision: str | None = None) -> tuple[float, float]:
         """Return loss and accuracy at θ, float32 (params,). A loss that is not finite is inf.
 
-        Where the GPU has too little memory for a batch, it is evaluated in pieces. `precision` is
-        that of the surface unless given.
+        `precision` is that of the surface unless given.
 
         Raises
         ------
         LossmapError
-            There is no memory for a single image.
+            The memory of the GPU is full.
         """
-        with explain_memory("evaluation"), self._arithmetic(precision or self.precision):
+        loss, accuracy = self.read([self.measure(theta, precision)])
+        return float(loss[0]), float(accuracy[0])
+
+    @torch.no_grad()
+    def measure(self, theta: torch.Tensor, precision: str | None = None) -> torch.Tensor:
+        """Return loss and accuracy at θ for `read` to convert, without waiting for the device.
+
+        Raises
+        ------
+        LossmapError
+            The memory of the GPU is full.
+        """
+        with explain_memory("evaluation", REMEDY):
             self.network.theta.copy_(theta)
-            return self.pieces.fit(self._evaluate)
+            self._pass_in(precision or self.precision)()
+            return torch.stack((self._loss, self._correct.double()))
 
-    def _arithmetic(self, precision: str) -> torch.autocast:
-        """Let torch choose the operations that lose little in bfloat16, for ``bf16``."""
-        device, bf16 = self.network.theta.device.type, precision == "bf16"
-        # Folded weights are new in each pass: the cache would keep those of all batches.
-        return torch.autocast(device, torch.bfloat16, enabled=bf16, cache_enabled=False)
+    def read(self, measured: list[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        """Return losses and accuracies, float64 (points,) each."""
+        with explain_memory("evaluation", REMEDY):
+            loss, correct = torch.stack(measured, dim=1).cpu().numpy()
+        loss = loss / self.count
+        return np.where(np.isfinite(loss), loss, np.inf), correct / self.count
 
-    def _evaluate(self) -> tuple[float, float]:
+    def _pass_in(self, precision: str) -> Replayed:
+        if precision not in self._passes:
+            first = next(iter(self._passes.values()), None)
+            touched = [*self.network.state(), self._loss, self._correct]
+            self._passes[precision] = Replayed(partial(self._evaluate, precision), touched, first)
+        return self._passes[precision]
+
+    def _evaluate(self, precision: str) -> None:
+        """Pass all batches through the network and leave sums of loss and right answers."""
+        device, averaged = self.network.theta.device.type, nullcontext()
         if self.bn_statistics == "batch":
-            with self.network.batch_statistics():
-                return self._measure()
-        if self.bn_statistics == "recalibrate":
-            self._recalibrate()
-        return self._measure()
-
-    def _measure(self) -> tuple[float, float]:
-        total = torch.zeros((), dtype=torch.float64, device=self.network.theta.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.network.theta.device)
-        for inputs, labels in self.batches:
-            logits = self.pieces.forward(self.measured, inputs)
-            total += cross_entropy(logits, labels, reduction="none").double().sum()
-            correct += (logits.argmax(1) == labels).sum()
-        loss = float(total) / self.count
-        return (loss if np.isfinite(loss) else float(np.inf)), int(correct) / self.count
+            averaged = self.network.batch_statistics()
+        with use_tf32(precision, device), autocast(precision, device), averaged:
+            if self.bn_statistics == "recalibrate":
+                self._recalibrate()
+            self._loss.zero_()
+            self._correct.zero_()
+            for inputs, labels in self.batches:
+                logits = self.measured(inputs)
+                self._loss += cross_entropy(logits, labels, reduction="none").double().sum()
+                self._correct += (logits.argmax(1) == labels).sum()
 
     def _recalibrate(self) -> None:
         norms = [m for m in self.network.module.modules() if isinstance(m, _BatchNorm)]
         kept = [norm.momentum for norm in norms]
+        hooks = [norm.register_forward_pre_hook(_PlainAverage()) for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # the plain average over the batches
             norm.train()  # not the whole network, whose dropout would draw
         try:
             for inputs, _ in self.batches:
-                self.pieces.forward(self.network.module, inputs)
+                self.network.module(inputs)
         finally:
             self.network.module.eval()
-            for norm, momentum in zip(norms, kept, strict=True):
+            for norm, momentum, hook in zip(norms, kept, hooks, strict=True):
                 norm.momentum = momentum
+                hook.remove()
 
     def to_device(self, values: np.ndarray) -> torch.Tensor:
         """Return an array as a tensor where the network is; raises LossmapError as `evaluate`."""
-        with explain_memory("evaluation"):
+        with explain_memory("evaluation", REMEDY):
             return torch.from_numpy(np.ascontiguousarray(values)).to(self.network.theta.device)
+
+
+class _PlainAverage:
+    """Makes a batch norm's running statistics the plain average over its calls.
+
+    A momentum of None does the same, but reads a counter from the device at each call.
+    """
+
+    def __init__(self):
+        self._calls = 0
+
+    def __call__(self, norm: _BatchNorm, _: tuple) -> None:
+        self._calls += 1
+        norm.momentum = 1.0 / self._calls
 
 
 def open_surface(
     trajectory: str | Path, dataset: Dataset, basis: Basis, spec: dict, device: str
-) -> Surface:
+) -> LossSurface:
     """Return the loss surface of a run's network around the center of a basis.
 
     Parameters
@@ -170,7 +208,7 @@ def open_surface(
     check_statistics(spec["bn_statistics"], basis.center_epoch, str(trajectory))
     network = describe_network(read_provenance(trajectory).parameters()["network"], dataset)
     precision = spec.get("precision", "float32")
-    surface = Surface(
+    surface = LossSurface(
         dataset, network, spec["evaluation"], spec["bn_statistics"], device, precision
     )
     expected = surface.network.layout.size
@@ -179,7 +217,7 @@ def open_surface(
             f"{trajectory}: its network has {expected} parameters, but the basis has "
             f"{basis.center.size}; rebuild the basis of this run"
         )
-    with open_trajectory(trajectory) as run:
+    with stream(trajectory, Trajectory) as run:
         row = find_snapshot(run["epochs"][()], basis.center_epoch, trajectory)
         surface.set_buffers(run["buffers"][row])
     return surface
@@ -207,7 +245,7 @@ def spread_positions(resolution: int, extent: float) -> np.ndarray:
 
 
 def evaluate_grid(
-    surface: Surface,
+    surface: LossSurface,
     basis: Basis,
     resolution: int,
     extent: float,
@@ -223,8 +261,8 @@ def evaluate_grid(
     resolution : number of values of α and of β, odd, so that the center is a grid point
     extent : α and β run from −extent to extent
     log : receives a line per row
-    check : of a surface in bfloat16: ``points`` to evaluate in float32 as well, and ``bound``, the
-        largest deviation of their losses
+    check : of a surface in bfloat16 or TF32: ``points`` to evaluate in float32 as well, and
+        ``bound``, the largest deviation of their losses
 
     Returns
     -------
@@ -234,32 +272,36 @@ def evaluate_grid(
     Raises
     ------
     LossmapError
-        bfloat16 deviates by more than the bound, or memory is short as in `Surface.evaluate`.
+        The precision deviates by more than the bound, or memory runs out.
     """
     center = surface.to_device(basis.center)
     first, second = surface.to_device(basis.scaled_directions())
     alphas = betas = spread_positions(resolution, extent)
     loss, accuracy = np.full((2, resolution, resolution), np.nan)
 
-    def evaluate(i: int, j: int, precision: str | None = None) -> tuple[float, float]:
-        theta = center + float(alphas[i]) * first + float(betas[j]) * second
-        return surface.evaluate(theta, precision)
+    def at(i: int, j: int) -> torch.Tensor:
+        return center + float(alphas[i]) * first + float(betas[j]) * second
 
     advance = _report_progress(log, resolution)
     for i in range(resolution):
-        for j in range(resolution):
-            loss[i, j], accuracy[i, j] = evaluate(i, j)
+        row = [surface.measure(at(i, j)) for j in range(resolution)]
+        loss[i], accuracy[i] = surface.read(row)
         advance()
     grid = Grid(alphas, betas, loss, accuracy)
     if check is None:
         return grid
-    grid = check_precision(grid, lambda i, j: evaluate(i, j, "float32")[0], check)
-    log.info("bf16: off by %.2g of the loss at %d points", grid.deviation, len(grid.checked))
+    precision = surface.precision
+    grid = check_precision(
+        grid, lambda i, j: surface.evaluate(at(i, j), "float32")[0], check, precision
+    )
+    log.info(
+        "%s: off by %.2g of the loss at %d points", precision, grid.deviation, len(grid.checked)
+    )
     return grid
 
 
 def project_trajectory(
-    surface: Surface, basis: Basis, thetas, buffers: np.ndarray, log: Logger
+    surface: LossSurface, basis: Basis, thetas, buffers: np.ndarray, log: Logger
 ) -> Projection:
     """Evaluate a run's snapshots and their projections onto every plane of a basis.
 
@@ -293,7 +335,7 @@ def project_trajectory(
 _MEASURED = ("projected_loss", "fitting_error", "non_finite")
 
 
-def _evaluate_projected(surface: Surface, basis: Basis, plane: int, reading: str) -> np.ndarray:
+def _evaluate_projected(surface: LossSurface, basis: Basis, plane: int, reading: str) -> np.ndarray:
     directions = basis.scaled_directions(plane)
     coordinates = plane_coordinates(basis, plane, reading)
     points: Iterable[np.ndarray] = (reconstruct(basis.center, directions, c) for c in coordinates)

@@ -1,4 +1,4 @@
-"""Training runs: SGD, SGD with momentum and Adam over whole batches on the device.
+"""Training runs, their snapshots and what is measured of them.
 
 Deterministic and resumable: the same recipe, device type and thread count give the same bytes,
 killed in between or not.
@@ -6,7 +6,7 @@ killed in between or not.
 
 import time
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from logging import Logger
 from pathlib import Path
 
@@ -14,85 +14,22 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.provenance import Provenance, open_resume_folder
-from lossmap.artifacts.store import is_made
-from lossmap.artifacts.trajectory import History, save_trajectory
-from lossmap.errors import LossmapError
+from lossmap.artifacts.store import is_made, save
+from lossmap.artifacts.trajectory import History, Trajectory
 from lossmap.logs import format_seconds
+from lossmap.network.arithmetic import autocast, use_tf32
 from lossmap.network.checkpoint import Checkpoint
-from lossmap.network.images import Images, choose_balanced, draw_epoch, move_images, take_batch
+from lossmap.network.images import Images, choose_balanced, move_images
 from lossmap.network.memory import explain_memory
-from lossmap.network.optimizers import Adam, Optimizer, Sgd
 from lossmap.network.parameters import FlatNetwork, create_network, describe_network
-from lossmap.network.pieces import Pieces
+from lossmap.network.precision import measure_deviations
+from lossmap.network.trainer import Trainer, divergence
 
 TEST_BATCH = 500
 """Images per batch when a snapshot is measured; changes nothing but the last bits."""
-
-
-def make_optimizer(network: FlatNetwork, spec: dict) -> Optimizer:
-    """Return the optimizer of a recipe over the flat parameter vector.
-
-    ``spec`` has ``name`` (sgd | adam), ``lr``, ``weight_decay`` and for sgd ``momentum``,
-    ``nesterov``. Weight decay is an L2 term on every parameter, as in both papers' code.
-    """
-    kind = {"sgd": Sgd, "adam": Adam}[spec["name"]]
-    options = {name: value for name, value in spec.items() if name != "name"}
-    return kind(network.theta, network.gradient, **options)
-
-
-def learning_rate(spec: dict, lr: float, epoch: int) -> float:
-    """Return the rate of one epoch (counted from 0) of a ``constant`` or ``steps`` schedule."""
-    if spec["name"] == "constant":
-        return lr
-    return lr * spec["factor"] ** sum(epoch >= milestone for milestone in spec["milestones"])
-
-
-def train_epoch(
-    network: FlatNetwork, images: Images, optimizer: Optimizer, spec: dict, epoch: int
-) -> np.ndarray:
-    """Train one epoch in place and return the loss of every mini-batch, float64 (updates,), nats.
-
-    Raises
-    ------
-    LossmapError
-        A loss is not finite; names epoch and step.
-    """
-    plan = draw_epoch(images, spec["seed"], epoch, spec["augmentation"])
-    optimizer.lr = learning_rate(spec["schedule"], spec["optimizer"]["lr"], epoch)
-    _seed_network(spec["seed"], epoch)
-    network.module.train()
-    losses = []
-    for start in range(0, len(images), spec["batch_size"]):
-        inputs, labels = take_batch(images, plan, slice(start, start + spec["batch_size"]))
-        loss = cross_entropy(network.module(inputs), labels)
-        network.gradient.zero_()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.detach())
-    found = torch.stack(losses).double().cpu().numpy()
-    _check_finite(found, epoch, len(found), spec)
-    return found
-
-
-def _seed_network(seed: int, epoch: int) -> None:
-    """Seed what a network draws by itself, such as dropout: a resumed run draws the same."""
-    words = np.random.SeedSequence([seed, epoch, 1]).generate_state(1)  # 1: apart from draw_epoch
-    torch.manual_seed(int(words[0]))
-
-
-def _check_finite(losses: np.ndarray, epoch: int, updates: int, spec: dict) -> None:
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if len(bad):
-        raise _divergence(spec, losses[bad[0]], epoch + 1, epoch * updates + bad[0] + 1)
-
-
-def _divergence(spec: dict, loss: float, epoch: int, step: int) -> LossmapError:
-    return LossmapError(
-        f"training of '{spec['run']}' diverged: loss is {loss} in epoch {epoch}, step {step}; "
-        f"lower optimizer.lr (now {spec['optimizer']['lr']})"
-    )
 
 
 @torch.no_grad()
@@ -101,35 +38,26 @@ def evaluate_accuracy(
     images: Images,
     rows: np.ndarray | None,
     statistics: str,
-    pieces: Pieces | None = None,
+    precision: str = "float32",
 ) -> tuple[float, float]:
     """Return mean loss (nats) and accuracy over the given images.
 
     ``statistics`` is ``running`` for the running statistics of training, or ``batch`` for those of
-    each batch: before the first update there are no running ones that mean anything. ``pieces``
-    remembers how many images the GPU has memory for.
-
-    Raises
-    ------
-    LossmapError
-        There is no memory for a single image.
+    each batch: before the first update there are no running ones that mean anything.
     """
+    device = images.labels.device
     chosen = torch.arange(len(images)) if rows is None else torch.from_numpy(rows)
-    batches = chosen.to(images.labels.device).split(TEST_BATCH)
-    pieces = pieces or Pieces(TEST_BATCH)
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
     network.module.eval()
-
-    def evaluate() -> tuple[float, float]:
-        loss, correct = 0.0, 0
-        for part in batches:
+    by_batch = network.batch_statistics() if statistics == "batch" else nullcontext()
+    with by_batch, use_tf32(precision, device.type), autocast(precision, device.type):
+        for part in chosen.to(device).split(TEST_BATCH):
             inputs, labels = images.normalize(images.pixels[part]), images.labels[part]
-            logits = pieces.forward(network.module, inputs)
-            loss += float(cross_entropy(logits, labels, reduction="none").double().sum())
-            correct += int((logits.argmax(1) == labels).sum())
-        return loss / len(chosen), correct / len(chosen)
-
-    with network.batch_statistics() if statistics == "batch" else nullcontext():
-        return pieces.fit(evaluate)
+            logits = network.module(inputs)
+            loss += cross_entropy(logits, labels, reduction="none").double().sum()
+            correct += (logits.argmax(1) == labels).sum()
+    return float(loss) / len(chosen), int(correct) / len(chosen)
 
 
 @dataclass
@@ -139,15 +67,13 @@ class Measures:
     train: Images
     train_rows: np.ndarray
     test: Images
-    pieces: Pieces = field(default_factory=lambda: Pieces(TEST_BATCH))
 
     def take(self, network: FlatNetwork, statistics: str) -> dict[str, float]:
-        """Return losses, accuracies and the norm of θ at the present parameters."""
-        train = evaluate_accuracy(network, self.train, self.train_rows, statistics, self.pieces)
-        test = evaluate_accuracy(network, self.test, None, statistics, self.pieces)
+        """Return losses, accuracies and the norm of θ at the present parameters, in float32."""
+        train = evaluate_accuracy(network, self.train, self.train_rows, statistics)
+        test = evaluate_accuracy(network, self.test, None, statistics)
         norm = float(torch.linalg.vector_norm(network.theta.double()))
-        names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "theta_norm")
-        return dict(zip(names, (*train, *test, norm), strict=True))
+        return dict(zip(SNAPSHOT_CURVES, (*train, *test, norm), strict=True))
 
 
 class Run:
@@ -160,18 +86,20 @@ class Run:
         rows = choose_balanced(dataset.train_labels, count, spec["seed"], "metrics.images")
         with explain_memory(f"training of '{spec['run']}', before it began: images and network"):
             self.network = create_network(describe_network(spec["network"], dataset), device)
-            self.images = move_images(dataset, "train", device, padding)
+            precision = spec.get("precision", "float32")
+            self.images = move_images(dataset, "train", device, padding, precision)
             plain = self.images if padding == 0 else move_images(dataset, "train", device)
             self.measures = Measures(plain, rows, move_images(dataset, "test", device))
+            self.trainer = Trainer(self.network, self.images, spec)
         self.begin()
 
     def begin(self, theta: np.ndarray | None = None, buffers: np.ndarray | None = None) -> None:
-        """Stand at epoch 0 with a fresh optimizer, at given parameters or where the network is."""
+        """Go to epoch 0 with a fresh optimizer, at given parameters or where the network is."""
         if theta is not None:
             self.network.theta.copy_(torch.from_numpy(theta))
             self.network.buffers.copy_(torch.from_numpy(buffers))
         self.initialized = theta is None  # then no running statistics mean anything yet
-        self.optimizer = make_optimizer(self.network, self.spec["optimizer"])
+        self.trainer.optimizer.reset()
         self.epoch = 0
         self.measured: list[dict[str, float]] = []
         self.iteration_loss = np.zeros(0)
@@ -185,14 +113,27 @@ class Run:
         statistics = "batch" if self.initialized and self.epoch == 0 else "running"
         found = self.measures.take(self.network, statistics)
         if not np.isfinite(found["train_loss"]):
-            raise _divergence(self.spec, found["train_loss"], self.epoch, taken["steps"])
+            raise divergence(self.spec, found["train_loss"], self.epoch, taken["steps"])
         self.measured.append(taken | found)
 
     def advance(self) -> None:
         """Train one more epoch."""
-        losses = train_epoch(self.network, self.images, self.optimizer, self.spec, self.epoch)
+        losses = self.trainer.train(self.spec, self.epoch)
         self.iteration_loss = np.concatenate([self.iteration_loss, losses])
         self.epoch += 1
+
+    def deviation(self) -> float | None:
+        """Return |loss − float32 loss| / float32 loss of the present snapshot's training images.
+
+        The first loss is in the precision of training; None where that is float32.
+        """
+        precision = self.trainer.precision
+        if precision == "float32":
+            return None
+        train, rows = self.measures.train, self.measures.train_rows
+        found = evaluate_accuracy(self.network, train, rows, "running", precision)[0]
+        exact = self.measured[-1]["train_loss"]
+        return float(measure_deviations(np.array([found]), np.array([exact]))[0])
 
     def rows(self) -> dict[str, np.ndarray]:
         """Return the present snapshot: parameters and running statistics."""
@@ -209,7 +150,7 @@ class Run:
             "arithmetic": self.arithmetic(),
             "iteration_loss": self.iteration_loss,
             **{f"history.{f}": np.array([m[f] for m in self.measured]) for f in self.measured[0]},
-            **{f"optimizer.{k}": v.cpu().numpy() for k, v in self.optimizer.state.items()},
+            **{f"optimizer.{k}": v.cpu().numpy() for k, v in self.trainer.optimizer.state.items()},
             **{f"network.{name}": values for name, values in self.rows().items()},
         }
 
@@ -228,11 +169,13 @@ class Run:
         ]
         self.network.theta.copy_(torch.from_numpy(state["network.thetas"]))
         self.network.buffers.copy_(torch.from_numpy(state["network.buffers"]))
-        for name, values in state.items():
-            if name.startswith("optimizer."):
-                tensor = torch.as_tensor(values)
-                on_device = tensor.to(self.network.theta.device) if tensor.dim() else tensor
-                self.optimizer.state[name.removeprefix("optimizer.")] = on_device
+        self.trainer.optimizer.load(
+            {
+                name.removeprefix("optimizer."): torch.as_tensor(values)
+                for name, values in state.items()
+                if name.startswith("optimizer.")
+            }
+        )
 
     def resume(self, state: dict[str, np.ndarray], log: Logger) -> None:
         """Continue from a saved state and say so."""
@@ -263,7 +206,8 @@ def train_run(
     ----------
     dataset : what to train on
     spec : ``run``, ``network``, ``seed``, ``epochs``, ``batch_size``, ``snapshot_every``,
-        ``optimizer``, ``schedule``, ``augmentation``, ``metrics``
+        ``optimizer``, ``schedule``, ``augmentation``, ``metrics`` and, other than float32,
+        ``precision``
     device : ``cpu`` or ``cuda``
     artifact : the trajectory to write
     provenance : what is stored with it, and names the resume point
@@ -282,14 +226,15 @@ def train_run(
             return
         train_to_end(run, checkpoint, log)
         count = len(run.measured)
-        save_trajectory(
-            artifact,
+        trajectory = Trajectory(
             checkpoint.rows("thetas", count),
             checkpoint.rows("buffers", count),
             run.history(),
-            (run.network.layout, run.network.buffer_layout),
-            provenance,
+            run.network.layout.to_tensors(),
+            run.network.buffer_layout.to_tensors(),
+            run.deviation(),
         )
+        save(artifact, trajectory, provenance)
         checkpoint.discard()
 
 

@@ -41,7 +41,7 @@ def _read_words(words: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True)
     for name, command, text in (
         ("audit", run_audit, "say what is stale, missing, orphaned or damaged; changes nothing"),
-        ("adopt", run_adopt, "keep artifacts though the code has changed, on your word"),
+        ("adopt", run_adopt, "keep artifacts although the code has changed, on your word"),
         ("archive", run_archive, "write results, workflow, lock and citation as one file"),
         ("dag", run_dag, "print the graph of the stages for Graphviz"),
     ):
@@ -76,7 +76,7 @@ def run_audit(asked: argparse.Namespace, expected: Expected, given: dict) -> int
 
 
 def run_adopt(asked: argparse.Namespace, expected: Expected, given: dict) -> int:
-    """Stamp anew what nothing but the code has changed of; refuse everything else."""
+    """Restamp artifacts of which only the code has changed; refuse everything else."""
     if LOCKS.is_dir() and any(LOCKS.iterdir()):
         raise LossmapError(
             f"{LOCKS}: a workflow is running here, or was killed; let it end, "

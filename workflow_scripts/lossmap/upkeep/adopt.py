@@ -1,7 +1,7 @@
 """Keep artifacts through a change of code that somebody vouches for as cosmetic.
 
 What is stamped anew says so: its attribute ``adopted`` lists the hashes of the code that really
-made it, and the words of who vouched.
+made it, and the reason given.
 """
 
 import json
@@ -26,7 +26,7 @@ from lossmap.workflow.stages import STAGES
 
 
 def split_adoptable(found: list[Finding]) -> tuple[list[Finding], list[Finding]]:
-    """Return the artifacts of which nothing but the code is stale, and all that is wrong otherwise.
+    """Return the artifacts of which only the code is stale, and everything else that is wrong.
 
     What is missing or orphaned is neither: there is nothing to adopt, and nothing that hinders.
     """

@@ -9,13 +9,25 @@ from pathlib import Path
 import yaml
 
 from lossmap.artifacts.files import replacing
+from lossmap.errors import LossmapError
 from lossmap.workflow.expected import Expected
-from lossmap.workflow.stages import ROOT
+from lossmap.workflow.stages import ROOT, all_makers
 from lossmap.workflow.targets import all_targets
 
 WORKFLOW = (
-    *("Snakefile", "rules", "config", "envs", "profiles", "workflow_scripts", "Makefile"),
-    *("README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "pyproject.toml", "docs"),
+    "Snakefile",
+    "rules",
+    "config",
+    "envs",
+    "profiles",
+    "workflow_scripts",
+    "Makefile",
+    "README.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "CITATION.cff",
+    "pyproject.toml",
+    "docs",
 )
 """What a clone consists of, but for its tests."""
 SETTINGS = "archive.yaml"
@@ -83,6 +95,16 @@ def _workflow_files(root: Path, expected: Expected) -> Iterator[tuple[str, Path]
     pairs = [target.split("/", 1) for target in all_targets(expected.config)]
     for function in {f for pair in pairs for f in expected.reached(*pair)}:
         yield from _own_modules(function.partition(".")[0].partition(":")[0], expected)
+    for module in expected.config["extensions"]:
+        yield from _own_modules(module.partition(".")[0], expected)
+    for maker in (maker for _, maker in all_makers() if maker.home != ROOT):
+        for file in (maker.rule_file, maker.script):
+            if not file.is_relative_to(Path.cwd()):
+                raise LossmapError(
+                    f"{file}: a stage of your own, outside of {Path.cwd()}, which an archive "
+                    "cannot hold; copy it into this folder"
+                )
+            yield str(file.relative_to(Path.cwd())), file
 
 
 def _own_modules(top: str, expected: Expected) -> Iterator[tuple[str, Path]]:

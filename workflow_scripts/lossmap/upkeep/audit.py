@@ -1,7 +1,7 @@
 """What is wrong with results, told from the artifacts alone: every byte of them is read.
 
-Knows nothing of Snakemake and needs none of its notes, so that results copied from elsewhere can be
-checked too.
+Knows nothing of Snakemake and needs none of its metadata, so that results copied from elsewhere can
+be checked too.
 """
 
 import json

@@ -1,33 +1,55 @@
-"""The configuration: defaults, registry, scale and the user's own words, merged and checked.
+"""The configuration: defaults, registry, scale and the user's own settings, merged and checked.
 
 Everything that can be wrong with a configuration is found here, before any job starts.
 """
 
-import difflib
-import math
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import yaml
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.validators import extend
 
 from lossmap.claims.declare import Names, Statement
 from lossmap.claims.papers import SHIPPED, find_statement
-from lossmap.errors import LossmapError
+from lossmap.errors import LossmapError, reason
+from lossmap.workflow.colormaps import COLORMAPS
+from lossmap.workflow.schema import (
+    check_against_schema,
+    check_name,
+    drop_other_kind,
+    explain_unknown,
+    suggest,
+)
 
 REGISTRIES = ("defaults.yaml", "ding2023.yaml", "horoi2021.yaml")
 RULES = (
-    *("all", "datasets", "figures", "tables", "claims", "estimate", "audit", "report"),
-    *("ledger", "joined_ledger"),
-    *("dataset", "trajectory", "basis", "grid", "projection", "figure", "table"),
-    *("jumps", "distance", "embedding", "animation"),
+    "all",
+    "datasets",
+    "figures",
+    "tables",
+    "claims",
+    "estimate",
+    "audit",
+    "report",
+    "ledger",
+    "joined_ledger",
+    "dataset",
+    "trajectory",
+    "basis",
+    "grid",
+    "projection",
+    "figure",
+    "table",
+    "jumps",
+    "distance",
+    "embedding",
+    "animation",
 )
 """Names that no paper may have: a paper is a target like these."""
+_KINDS = {"datasets": "dataset", "bases": "basis", "techniques": "technique"}
+"""Registries whose entries have a kind, and what the schema calls such an entry."""
 CIFAR_FILES = {"cifar10": "cifar10.h5", "cifar100": "cifar100.h5"}
-LISTED = 20
-"""Names that a message lists at most."""
 MIN_SNAPSHOTS = 3
 """Fewer do not span a plane."""
 
@@ -37,22 +59,22 @@ def load_configuration(folder: Path, given: Mapping) -> dict:
 
     Parameters
     ----------
-    folder : where ``defaults.yaml``, ``scales/`` and ``schema.yaml`` lie
+    folder : where ``defaults.yaml``, the registries and ``scales/`` lie
     given : Snakemake's ``config``: the user's ``--configfile`` and ``--config``
 
     Raises
     ------
     LossmapError
-        A file is missing or no YAML, a key is unknown, a value is not allowed, or a name refers to
-        nothing. The message names the key, the value and what is allowed.
+        A file is missing or not valid YAML, a key is unknown, a value is not allowed, or a name
+        refers to nothing. The message names the key, the value and what is allowed.
     """
     merged: dict = {}
     for name in REGISTRIES:
         _merge(merged, _read_yaml(folder / name))
     scale = given.get("scale", merged["scale"])
-    _merge(merged, _read_yaml(_scale_file(folder, scale)))
-    _merge(merged, given)
-    _check_schema(merged, _read_yaml(folder / "schema.yaml"))
+    _lay(merged, _read_yaml(_scale_file(folder, scale)))
+    _lay(merged, given)
+    check_against_schema(merged, None, partial(names_under, merged))
     for check in _CHECKS:
         check(merged)
     return merged
@@ -77,8 +99,7 @@ def _read_yaml(path: Path) -> dict:
     except OSError as error:
         raise LossmapError(f"{path}: cannot be read ({error.strerror}); restore it") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, no such date
-        where = " ".join(str(error).split())
-        raise LossmapError(f"{path}: not valid YAML: {where}; correct the file") from error
+        raise LossmapError(f"{path}: not valid YAML: {reason(error)}; correct the file") from error
     if found is None:
         return {}
     if not isinstance(found, dict):
@@ -94,7 +115,7 @@ def read_settings(files: Iterable[Path], words: Iterable[str]) -> dict:
     Raises
     ------
     LossmapError
-        A file cannot be read or is no YAML, or a word is not of that form.
+        A file cannot be read or is not valid YAML, or a word is not of that form.
     """
     given: dict = {}
     for file in files:
@@ -112,7 +133,7 @@ def _scale_file(folder: Path, scale: object) -> Path:
     if scale not in known:
         raise LossmapError(
             f"scale: '{scale}' is unknown; choose one of {', '.join(known)}"
-            f"{_suggest(scale, known)}, or write {folder.name}/scales/{scale}.yaml"
+            f"{suggest(scale, known)}, or write {folder.name}/scales/{scale}.yaml"
         )
     return folder / "scales" / f"{scale}.yaml"
 
@@ -126,141 +147,54 @@ def _merge(base: dict, over: Mapping) -> None:
             base[key] = deepcopy(value) if not isinstance(value, Mapping) else _copied(value)
 
 
+def _lay(base: dict, over: Mapping) -> None:
+    """Lay a scale or the user's settings on `base`; they may change the kind of an entry."""
+    for registry, definition in _KINDS.items():
+        for name, below in base[registry].items():
+            entry = (over.get(registry) or {}).get(name)
+            if isinstance(entry, Mapping):
+                base[registry][name] = drop_other_kind(below, entry, definition)
+    _merge(base, over)
+
+
 def _copied(value: Mapping) -> dict:
     fresh: dict = {}
     _merge(fresh, value)
     return fresh
 
 
-def _suggest(value: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(value), list(known), 1)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+def names_under(config: Mapping, registry: str) -> Iterable[str]:
+    """Return the names that a reference to a registry may have."""
+    if registry == "embeddings":
+        return embedding_names(config)
+    return COLORMAPS if registry == "colormaps" else config[registry]
 
 
-def _is_finite(_: object, value: object) -> bool:
-    """Tell a number that has a place in canonical JSON."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def epoch_of(config: dict, run: str, epoch: str | int, where: str) -> int:
+    """Return an epoch of a run that is given as a name from ``epoch_names`` or as a number.
 
-
-_TYPES = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_finite)
-_Validator = extend(Draft202012Validator, type_checker=_TYPES)
-
-
-def _check_schema(config: dict, schema: dict) -> None:
-    errors = sorted(_Validator(schema).iter_errors(config), key=_depth)
-    if errors:
-        raise LossmapError(f"configuration: {_explain(errors[0], config)}")
-
-
-def _depth(error: ValidationError) -> tuple:
-    return (len(error.absolute_path), [str(part) for part in error.absolute_path])
-
-
-def _explain(error: ValidationError, config: dict) -> str:
-    where = ".".join(str(part) for part in error.absolute_path) or "top level"
-    value, allowed = error.instance, error.validator_value
-    if "propertyNames" in error.absolute_schema_path:
-        where = f"{where}: the name"
-    bounds = {"minimum": "at least", "exclusiveMinimum": "more than"}
-    bounds |= {"maximum": "at most", "exclusiveMaximum": "less than"}
-    kind = str(error.validator)
-    if kind == "additionalProperties":
-        text = _explain_unknown(where, value, list(error.schema["properties"]))
-    elif kind == "required":
-        missing = next(key for key in allowed if key not in value)
-        text = f"{where}: key '{missing}' is missing; add it"
-    elif kind == "enum":
-        text = f"{where} is {value!r}, allowed: {', '.join(str(each) for each in allowed)}"
-    elif kind == "type":
-        text = _explain_type(where, value, allowed)
-    elif kind == "not" and not allowed:
-        text = _explain_meaningless(error, where, config)
-    elif kind in ("pattern", "not", "anyOf"):
-        text = f"{where} is {value!r}, expected {error.schema['description']}"
-    elif kind in bounds:
-        text = f"{where} is {value!r}, expected {bounds[kind]} {allowed}"
-    elif kind in _LENGTHS:
-        entries = "entry" if allowed == 1 else "entries"
-        text = f"{where} is {value!r}, {_LENGTHS[kind].format(allowed, entries)}"
-    else:
-        text = f"{where}: {error.message}"
-    return text
-
-
-_LENGTHS = {
-    "minItems": "expected at least {} {}",
-    "maxItems": "expected at most {} {}",
-    "minLength": "expected text or null",
-    "maxLength": "expected at most {} characters",
-    "uniqueItems": "expected different ones",
-}
-
-
-def _explain_meaningless(error: ValidationError, where: str, config: dict) -> str:
-    entry: object = config
-    for part in list(error.absolute_path)[:-1]:
-        entry = entry[part]
-    key = next(key for key in ("draw", "method") if key in entry)
-    return f"{where} means nothing with {key} '{entry[key]}'; remove it"
-
-
-def _explain_unknown(where: str, value: Mapping, known: list[str]) -> str:
-    unknown = next(key for key in value if key not in known)
-    prefix = "" if where == "top level" else f"{where}."
-    return (
-        f"{prefix}{unknown} is an unknown key{_suggest(unknown, known)}; "
-        f"allowed: {', '.join(known)}"
-    )
-
-
-def _explain_type(where: str, value: object, allowed: str | list[str]) -> str:
-    kinds = " or ".join([allowed] if isinstance(allowed, str) else allowed)
-    kinds = kinds.replace("object", "keys and values").replace("array", "a list")
-    hint = ""
-    if isinstance(value, str) and _is_number(value):
-        hint = " (YAML reads 1e-3 as text; write 1.0e-3)"
-    elif where.endswith(": the name"):
-        hint = " (YAML reads null, ~, yes, no and digits as no text; put it in quotes)"
-    elif value is None:
-        hint = " (YAML reads null where nothing is given; give it or remove the key)"
-    return f"{where} is {value!r}, expected {kinds}{hint}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def moment_epoch(config: dict, run: str, moment: str | int, where: str) -> int:
-    """Return the epoch of a moment of a run: a name from ``moments``, or an epoch itself.
-
-    A named moment is the nearest epoch of which a snapshot is kept, of two the earlier.
+    A name stands for the nearest epoch with a snapshot, of two equally near ones the earlier.
 
     Raises
     ------
     LossmapError
-        The moment is unknown, or no snapshot is kept at that epoch.
+        No snapshot is kept at that epoch.
     """
     recipe = run_recipe(config, run)
     epochs, every = recipe["epochs"], recipe["snapshot_every"]
-    if isinstance(moment, str):
-        if moment not in config["moments"]:
-            _unknown(where, moment, "moments", config["moments"])
-        asked = config["moments"][moment] * epochs
-        return min(kept_epochs(recipe), key=lambda epoch: abs(epoch - asked))
-    if not 0 <= moment <= epochs or (moment % every and moment != epochs):
+    if isinstance(epoch, str):
+        asked = config["epoch_names"][epoch] * epochs
+        return min(kept_epochs(recipe), key=lambda kept: abs(kept - asked))
+    if not 0 <= epoch <= epochs or (epoch % every and epoch != epochs):
         raise LossmapError(
-            f"configuration: {where} is epoch {moment}, but run '{run}' keeps a snapshot every "
+            f"configuration: {where} is epoch {epoch}, but run '{run}' keeps a snapshot every "
             f"{every} epochs from 0 to {epochs}; choose one of these"
         )
-    return moment
+    return epoch
 
 
 def kept_epochs(recipe: dict) -> list[int]:
-    """Return the epochs at which a run keeps a snapshot: every so many, and the last."""
+    """Return the epochs at which a run keeps a snapshot: every `snapshot_every` and the last."""
     epochs = recipe["epochs"]
     return sorted({*range(0, epochs, recipe["snapshot_every"]), epochs})
 
@@ -269,31 +203,13 @@ def run_recipe(config: dict, run: str) -> dict:
     """Return a run's recipe with the run's own leaves laid over it."""
     entry = config["runs"][run]
     recipe = _copied(config["recipes"][entry["recipe"]])
-    leaves = {*recipe, "metrics"}
+    leaves = {*recipe, "metrics", "precision"}
     _merge(recipe, {key: value for key, value in entry.items() if key in leaves})
     return recipe
 
 
-def _unknown(where: str, name: object, registry: str, known: Iterable[str]) -> None:
-    names = sorted(known)
-    more = f" … ({len(names)})" if len(names) > LISTED else ""
-    raise LossmapError(
-        f"configuration: {where} names '{name}', which is not defined under {registry}"
-        f"{_suggest(name, names)}; defined: {', '.join(names[:LISTED]) or 'none'}{more}"
-    )
-
-
-def _require(config: dict, registry: str, name: str, where: str) -> None:
-    if name not in config[registry]:
-        _unknown(where, name, registry, config[registry])
-
-
 def _check_runs(config: dict) -> None:
-    for name, run in config["runs"].items():
-        _require(config, "datasets", run["dataset"], f"runs.{name}.dataset")
-        _require(config, "recipes", run["recipe"], f"runs.{name}.recipe")
-        if ":" not in run["network"]:
-            _require(config, "networks", run["network"], f"runs.{name}.network")
+    for name in config["runs"]:
         _check_recipe(name, run_recipe(config, name))
 
 
@@ -343,8 +259,8 @@ def _check_datasets(config: dict) -> None:
             )
 
 
-CLOUD_KINDS = {"minimum": "minima", "runs": "runs", "tree": None, "model": None}
-"""What a cloud is made of, and the registry that the names under that key belong to."""
+CLOUD_KINDS = ("minimum", "runs", "tree", "model")
+"""What a cloud may be made of: the key that says so."""
 
 
 def cloud_kind(cloud: Mapping) -> str:
@@ -375,23 +291,13 @@ def minimum_of(config: Mapping, name: str) -> dict:
     return config["jumps"] | config["minima"][name]
 
 
-def _check_minima(config: dict) -> None:
-    for name, minimum in config["minima"].items():
-        _require(config, "runs", minimum["run"], f"minima.{name}.run")
-
-
 def _check_clouds(config: dict) -> None:
     for name, cloud in config["clouds"].items():
-        where = f"clouds.{name}"
-        kinds = [kind for kind in CLOUD_KINDS if kind in cloud]
-        if len(kinds) != 1:
+        if "model" in cloud and "minimum" not in config["clouds"][cloud["of"]]:
             raise LossmapError(
-                f"configuration: {where} has {' and '.join(kinds) or 'none'}, expected exactly one "
-                f"of {', '.join(CLOUD_KINDS)}"
+                f"configuration: clouds.{name}.of is '{cloud['of']}', which is no cloud of jumps; "
+                "name one that has 'minimum'"
             )
-        _check_cloud(config, cloud, kinds[0], where)
-        for technique in cloud["embeddings"]:
-            _require(config, "techniques", technique, f"{where}.embeddings")
     count = sum(len(cloud["embeddings"]) for cloud in config["clouds"].values())
     if len(embedding_names(config)) != count:
         raise LossmapError(
@@ -400,74 +306,24 @@ def _check_clouds(config: dict) -> None:
         )
 
 
-def _check_cloud(config: dict, cloud: dict, kind: str, where: str) -> None:
-    if kind != "model":
-        for key in ("of", "seed"):
-            if key in cloud:
-                raise LossmapError(
-                    f"configuration: {where}.{key} means nothing without 'model'; remove it"
-                )
-    if kind == "minimum":
-        _require(config, "minima", cloud["minimum"], f"{where}.minimum")
-    elif kind == "runs":
-        for run in cloud["runs"]:
-            _require(config, "runs", run, f"{where}.runs")
-    elif kind == "model":
-        if "of" not in cloud:
-            raise LossmapError(
-                f"configuration: {where}: key 'of' is missing; add the cloud that 'model' imitates"
-            )
-        _require(config, "clouds", cloud["of"], f"{where}.of")
-        if "minimum" not in config["clouds"][cloud["of"]]:
-            raise LossmapError(
-                f"configuration: {where}.of is '{cloud['of']}', which is no cloud of jumps; name "
-                "one that has 'minimum'"
-            )
+def embedding_technique(config: Mapping, name: str) -> dict:
+    """Return how a cloud is embedded: a technique with the leaves that the cloud overrides."""
+    cloud, technique = embedding_names(config)[name]
+    given = config["clouds"][cloud]["embeddings"][technique]
+    return drop_other_kind(config["techniques"][technique], given, "technique") | given
 
 
-_DISTANCES = ("cosine_space", "components")
-TECHNIQUE_KEYS = {
-    "phate": (*_DISTANCES, "knn", "decay", "t", "mds_solver", "seed"),
-    "tsne": (*_DISTANCES, "perplexity", "learning_rate", "iterations", "seed"),
-    "umap": (*_DISTANCES, "neighbors", "min_dist", "seed"),
-    "pca": (),
-    "random": ("seed",),
-}
-"""What each method is told besides metric and include_optimum."""
-
-
-def _check_techniques(config: dict) -> None:
-    for name, technique in config["techniques"].items():
-        _check_technique(technique, f"techniques.{name}")
-    for cloud, technique in embedding_names(config).values():
-        given = config["clouds"][cloud]["embeddings"][technique]
-        _check_technique(
-            config["techniques"][technique] | given, f"clouds.{cloud}.embeddings.{technique}"
-        )
-
-
-def _check_technique(technique: Mapping, where: str) -> None:
-    method = technique["method"]
-    wanted = ("method", "metric", "include_optimum", *TECHNIQUE_KEYS[method])
-    missing = [key for key in wanted if key not in technique]
-    if missing:
-        raise LossmapError(f"configuration: {where}: key '{missing[0]}' is missing; add it")
-    strange = [key for key in technique if key not in wanted]
-    if strange:
-        raise LossmapError(
-            f"configuration: {where}.{strange[0]} means nothing with method '{method}'; remove it"
-        )
-    if method in ("pca", "random") and technique["metric"] != "euclidean":
-        raise LossmapError(
-            f"configuration: {where}.metric is '{technique['metric']}', but method '{method}' is "
-            "euclidean; set it so"
-        )
+def _check_embeddings(config: dict) -> None:
+    for name, (cloud, technique) in embedding_names(config).items():
+        if not config["clouds"][cloud]["embeddings"][technique]:
+            continue
+        whole, where = embedding_technique(config, name), ("clouds", cloud, "embeddings", technique)
+        check_against_schema(whole, "technique", partial(names_under, config), where)
 
 
 def _check_bases(config: dict) -> None:
     for name, basis in config["bases"].items():
-        _require(config, "runs", basis["run"], f"bases.{name}.run")
-        moment_epoch(config, basis["run"], basis["center"], f"bases.{name}.center")
+        epoch_of(config, basis["run"], basis["center"], f"bases.{name}.center")
         recipe = run_recipe(config, basis["run"])
         first, last = basis.get("window") or (0, recipe["epochs"])
         count = sum(first <= epoch <= last for epoch in kept_epochs(recipe))
@@ -484,9 +340,8 @@ def _check_landscapes(config: dict) -> None:
     for registry in ("grids", "projections"):
         for name, entry in config[registry].items():
             where = f"{registry}.{name}"
-            _require(config, "bases", entry["basis"], f"{where}.basis")
             basis = config["bases"][entry["basis"]]
-            epoch = moment_epoch(config, basis["run"], basis["center"], f"bases.{entry['basis']}")
+            epoch = epoch_of(config, basis["run"], basis["center"], f"bases.{entry['basis']}")
             if epoch == 0 and statistics_of(config, entry) == "center":
                 key = f"{where}.bn_statistics" if "bn_statistics" in entry else "bn_statistics"
                 raise LossmapError(
@@ -524,7 +379,7 @@ def _metrics_key(config: dict, run: str) -> str:
 
 
 def metrics_of(config: dict, run: str) -> dict:
-    """Return what a run's snapshots are measured on: its recipe's word, or everybody's."""
+    """Return what a run's snapshots are measured on: the recipe's setting, else the global one."""
     return run_recipe(config, run).get("metrics", config["metrics"])
 
 
@@ -542,28 +397,15 @@ def _check_figures(config: dict) -> None:
     for name, figure in config["figures"].items():
         for number, panel in enumerate(figure["panels"]):
             where = f"figures.{name}.panels.{number}"
-            for key, registry in (
-                ("run", "runs"),
-                ("grid", "grids"),
-                ("projection", "projections"),
-            ):
-                if key in panel:
-                    _require(config, registry, panel[key], f"{where}.{key}")
             for index, series in enumerate(panel.get("series", [])):
                 _check_series(config, series, f"{where}.series.{index}.runs")
-            _check_embedding(config, panel, where)
             _check_projection(config, panel, where)
-            for moment in panel.get("moments", []):
-                moment_epoch(config, panel["run"], moment, f"{where}.moments")
-    for name, animation in config["animations"].items():
-        for number, panel in enumerate(animation["panels"]):
-            _check_embedding(config, panel, f"animations.{name}.panels.{number}")
+            for epoch in panel.get("epochs", []):
+                epoch_of(config, panel["run"], epoch, f"{where}.epochs")
     _check_targets(config)
 
 
 def _check_series(config: dict, series: dict, where: str) -> None:
-    for run in series["runs"]:
-        _require(config, "runs", run, where)
     kept = {run: kept_epochs(run_recipe(config, run)) for run in series["runs"]}
     first = next(iter(kept))
     for run, epochs in kept.items():
@@ -572,13 +414,6 @@ def _check_series(config: dict, series: dict, where: str) -> None:
                 f"configuration: {where}: '{run}' and '{first}' keep other epochs; a band needs "
                 "runs of one recipe: make them two series"
             )
-
-
-def _check_embedding(config: dict, panel: dict, where: str) -> None:
-    known = embedding_names(config)
-    if "embedding" in panel and panel["embedding"] not in known:
-        registry = "clouds as <cloud>-<technique>"
-        _unknown(f"{where}.embedding", panel["embedding"], registry, known)
 
 
 def _check_targets(config: dict) -> None:
@@ -624,7 +459,6 @@ def _check_tables(config: dict) -> None:
             for statistics, pair in column["projections"].items():
                 for method, projection in pair.items():
                     where = f"tables.{name}.columns.{number}.projections.{statistics}.{method}"
-                    _require(config, "projections", projection, where)
                     _check_cell(config, projection, statistics, method, where)
 
 
@@ -659,7 +493,7 @@ def _check_claims(config: dict) -> None:
 def _statement_of(name: str, where: str) -> Statement:
     if ":" not in name and name not in SHIPPED:
         raise LossmapError(
-            f"configuration: {where} is an unknown claim{_suggest(name, SHIPPED)}; known: "
+            f"configuration: {where} is an unknown claim{suggest(name, SHIPPED)}; known: "
             f"{', '.join(SHIPPED)}; name a claim of your own as module:function"
         )
     try:
@@ -672,7 +506,7 @@ def _check_claim_keys(statement: Statement, entry: Mapping, where: str) -> None:
     for key in entry:
         if key not in statement.on:
             raise LossmapError(
-                f"configuration: {_explain_unknown(where, entry, list(statement.on))}"
+                f"configuration: {explain_unknown(where, entry, list(statement.on))}"
             )
     for key in statement.on:
         if key not in entry:
@@ -686,7 +520,7 @@ def _check_claim_names(config: dict, names: Names, given: list[str], where: str)
             f"configuration: {where} is {given!r}, expected exactly {names.count} {entries}"
         )
     for name in given:
-        _require(config, names.registry, name, where)
+        check_name(name, names.registry, partial(names_under, config), where)
         noun, kind = _kind_of(config, names.registry, name)
         if names.kinds and kind not in names.kinds:
             raise LossmapError(
@@ -704,7 +538,7 @@ def _kind_of(config: dict, registry: str, name: str) -> tuple[str, str | None]:
 
 
 def _check_claim_pairs(config: dict, key: str, names: Names, entry: Mapping, where: str) -> None:
-    """Check what the names under one key have to do with those under another."""
+    """Check the names under one key against those under another."""
     if names.pairs and len(entry[key]) != len(entry[names.pairs]):
         raise LossmapError(
             f"configuration: {where} has {len(entry[names.pairs])} {names.pairs} and "
@@ -730,9 +564,8 @@ _CHECKS = (
     _check_last_batches,
     _check_bases,
     _check_landscapes,
-    _check_minima,
     _check_clouds,
-    _check_techniques,
+    _check_embeddings,
     _check_evaluation,
     _check_figures,
     _check_tables,

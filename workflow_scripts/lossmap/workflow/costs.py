@@ -21,7 +21,7 @@ from lossmap.workflow.configuration import (
 from lossmap.workflow.specs import network_spec
 
 UNKNOWN = {"parameters": 10_000_000, "macs": 500_000_000}
-"""Assumed of a network that says nothing of its size."""
+"""Assumed for a network that declares no size."""
 DIGITS_PER_CLASS, CIFAR_SIZES = (130, 44), (50000, 10000)
 """Training and test images where all are used; a user's own file counts as CIFAR."""
 BASE_MB, TORCH_MB, EMBEDDING_MB = 500, 1500, 700
@@ -51,7 +51,7 @@ class Cost:
     memory_mb : peak resident memory
     disk_mb : size of the artifact
     calls : passes of a batch through the network; a training step counts as `TRAINING_PASSES`
-    seconds : what is neither of these, on one core
+    seconds : all other work, on one core
     """
 
     macs: float
@@ -78,13 +78,13 @@ def image_counts(config: dict, dataset: str) -> tuple[int, int]:
 
 
 def dataset_cost(config: dict, name: str) -> Cost:
-    """Return what a data set takes."""
+    """Return the cost of a data set."""
     size = sum(image_counts(config, name)) * 3072 / 2**20
     return Cost(0.0, int(BASE_MB + TORCH_MB + 3 * size), size)
 
 
 def embedding_cost(config: dict, name: str) -> Cost:
-    """Return what an embedding takes."""
+    """Return the cost of an embedding."""
     rows = cloud_size(config, embedding_names(config)[name][0])[0]
     matrix_mb, seconds = 8 * rows**2 / 2**20, METHOD_SECONDS + EMBEDDING_SECONDS * rows**3
     memory = int(BASE_MB + EMBEDDING_MB + 12 * matrix_mb)
@@ -92,7 +92,7 @@ def embedding_cost(config: dict, name: str) -> Cost:
 
 
 def drawing_cost(config: dict, name: str) -> Cost:
-    """Return what a figure, a table or a ledger takes."""
+    """Return the cost of a figure, a table or a ledger."""
     return Cost(0.0, BASE_MB, 1.0, seconds=DRAWING_SECONDS)
 
 
@@ -102,7 +102,7 @@ def jumps_cost(config: dict, name: str) -> Cost:
     run = minimum["run"]
     parameters, macs = network_size(config, run)
     train, test = image_counts(config, config["runs"][run]["dataset"])
-    steps, epochs = len(minimum["steps"]), minimum["epochs"]
+    steps, epochs = len(minimum["step_sizes"]), minimum["epochs"]
     measured = (epochs + 1) * (test + metrics_of(config, run)["images"])
     single = trajectory_cost(config, run)
     disk = steps * (epochs + 1) * 4 * parameters / 2**20
@@ -131,12 +131,12 @@ def cloud_size(config: dict, name: str) -> tuple[int, int]:
         rows = sum(len(kept_epochs(run_recipe(config, run))) for run in cloud["runs"])
         return rows, network_size(config, cloud["runs"][0])[0]
     minimum = minimum_of(config, cloud["minimum"])
-    jumps = len(minimum["directions"]) * len(minimum["steps"])
+    jumps = len(minimum["directions"]) * len(minimum["step_sizes"])
     return 1 + jumps * (minimum["epochs"] + 1), network_size(config, minimum["run"])[0]
 
 
 def distance_cost(config: dict, name: str) -> Cost:
-    """Return what the distances of a cloud take."""
+    """Return the cost of the distances of a cloud."""
     rows, parameters = cloud_size(config, name)
     matrix_mb = 8 * rows**2 / 2**20
     return Cost(rows**2 * parameters, int(BASE_MB + STREAM_MB + 8 * matrix_mb), 1.0 + 3 * matrix_mb)
@@ -164,7 +164,7 @@ def _sizes(config: dict, run: str) -> _Sizes:
 
 
 def trajectory_cost(config: dict, run: str) -> Cost:
-    """Return what a training run takes."""
+    """Return the cost of a training run."""
     size, recipe = _sizes(config, run), run_recipe(config, run)
     train, test = image_counts(config, config["runs"][run]["dataset"])
     measured = size.snapshots * (test + metrics_of(config, run)["images"])
@@ -175,7 +175,7 @@ def trajectory_cost(config: dict, run: str) -> Cost:
 
 
 def basis_cost(config: dict, name: str) -> Cost:
-    """Return what a plane takes."""
+    """Return the cost of a plane."""
     entry = config["bases"][name]
     size, axes = _sizes(config, entry["run"]), 2 * len(entry.get("seeds", [0]))
     memory = BASE_MB + STREAM_MB + (4 * axes + 2) * size.theta_mb
@@ -183,14 +183,14 @@ def basis_cost(config: dict, name: str) -> Cost:
 
 
 def grid_cost(config: dict, name: str) -> Cost:
-    """Return what a landscape takes."""
+    """Return the cost of a landscape."""
     entry = config["grids"][name]
     points = entry.get("resolution", config["grid"]["resolution"]) ** 2
     return _evaluation_cost(config, entry, lambda snapshots: points)
 
 
 def projection_cost(config: dict, name: str) -> Cost:
-    """Return what a projection takes."""
+    """Return the cost of a projection."""
     entry = config["projections"][name]
     planes = len(config["bases"][entry["basis"]].get("seeds", [0]))
     return _evaluation_cost(config, entry, lambda snapshots: snapshots * (1 + 2 * planes))

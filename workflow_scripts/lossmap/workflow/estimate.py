@@ -25,9 +25,11 @@ def estimate_spec(config: dict) -> dict:
     recipe = config["recipes"][config["runs"][run]["recipe"]]
     return {
         "scale": config["scale"],
+        "order": list(stages),
         "stages": stages,
         "network": network,
         "batch": recipe["batch_size"],
+        "gpu": config["resources"]["gpu"],
         "gpu_gflops": config["resources"]["gpu_gflops"],
         "gpu_call_ms": config["resources"]["gpu_call_ms"],
         "wall_seconds": {n: simulate(jobs, n) for n in (1, config["resources"]["gpus"])},
@@ -43,6 +45,7 @@ def _stage_cost(config: dict, stage: str, jobs: Mapping[str, Job]) -> dict:
     found = [job for key, job in jobs.items() if key.startswith(f"{stage}/")]
     return {
         "jobs": len(found),
+        "trains": any(maker.resume_spec for maker in STAGES[stage].makers),
         "flop": 2.0 * sum(cost.macs for cost in costs),
         "other_seconds": START_SECONDS * len(found) + sum(cost.seconds for cost in costs),
         "gpu_seconds": sum(job.seconds for job in found if job.gpu),
@@ -66,10 +69,9 @@ def describe_estimate(spec: dict, measured: Mapping[str, float], device: str, th
         f"{'memory':>10}{'disk':>10}",
     ]
     here = gpu = 0.0
-    for stage in STAGES:
+    for stage in spec["order"]:
         cost = spec["stages"][stage]
-        trains = any(maker.resume_spec for maker in STAGES[stage].makers)
-        rate = measured["training" if trains else "evaluation"]
+        rate = measured["training" if cost["trains"] else "evaluation"]
         hours = (cost["flop"] / rate + cost["other_seconds"]) / 3600
         gpu_hours = cost["gpu_seconds"] / 3600
         here, gpu = here + hours, gpu + gpu_hours
@@ -84,11 +86,22 @@ def describe_estimate(spec: dict, measured: Mapping[str, float], device: str, th
         f"hours here: one job at a time on this {device} ({threads} threads), at the measured "
         f"{measured['training'] / 1e9:.1f} GFLOP/s training and "
         f"{measured['evaluation'] / 1e9:.1f} GFLOP/s evaluating {spec['network']['factory']}",
-        f"GPU-hours: assume on one GPU {spec['gpu_gflops']:g} GFLOP/s (resources.gpu_gflops), but "
-        f"{spec['gpu_call_ms']:g} ms at least for each pass of a batch (resources.gpu_call_ms)",
+        *_describe_rates(spec),
         *_describe_walls(spec),
     ]
     return "\n".join(lines)
+
+
+def _describe_rates(spec: dict) -> list[str]:
+    """Return what the GPU-hours rest on: measured rates, and what is assumed besides."""
+    found = []
+    for kind, rates in spec["gpu_gflops"].items():
+        known = ", ".join(f"{name} {rate:g}" for name, rate in rates.items() if name != "other")
+        found.append(
+            f"GPU-hours, {kind}: GFLOP/s measured on one {spec['gpu']} in float32: {known}; "
+            f"assumed of other networks: {rates['other']:g} (resources.gpu_gflops)"
+        )
+    return [*found, f"and {spec['gpu_call_ms']:g} ms at least for each pass of a batch"]
 
 
 def _describe_walls(spec: dict) -> list[str]:

@@ -51,7 +51,7 @@ class Expected:
         return self.results / stage / f"{name}.h5"
 
     def renderings(self, stage: str, name: str) -> list[Path]:
-        """Return what lies beside an artifact for people to look at."""
+        """Return the files beside an artifact that people look at."""
         suffixes = [suffix.format(movie=self.movie) for suffix in STAGES[stage].renderings]
         return [self.results / stage / f"{name}.{suffix}" for suffix in suffixes]
 
@@ -99,7 +99,7 @@ class Expected:
         return [] if find is None or self.is_kept(stage, name) else find(self.config, name)
 
     def is_kept(self, stage: str, name: str) -> bool:
-        """Tell whether an artifact is taken as it is, whatever made it: a data set, if so wished.
+        """Tell whether an artifact is used as it is, whatever made it: data sets, if so configured.
 
         Results that were copied from elsewhere hold their images, but not the files they came from.
         """

@@ -1,8 +1,8 @@
 """Which artifacts are what the configuration and the code ask for, told from the artifacts alone.
 
-Snakemake keeps its own notes of parameters in `.snakemake`. They are absent in a fresh clone with
-restored results, wrong after `--touch`, and written too early by a job that fails; an artifact's
-mark is none of that. What its mark gives away as stale is made again, whatever the notes say.
+Snakemake's metadata in `.snakemake` are absent in a fresh clone with restored results, wrong after
+`--touch`, and written too early by a job that fails. So the artifact's own header decides what is
+rebuilt, not Snakemake's metadata.
 """
 
 import os
@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from lossmap.artifacts.seal import Mark, mark_inputs, mark_recipe, read_mark
+from lossmap.artifacts.seal import Mark, fingerprint_of, mark_inputs, read_mark
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.stages import sources
 
@@ -22,8 +22,8 @@ class Survey:
 
     Attributes
     ----------
-    fresh : of the right recipe, made from the inputs that lie there now
-    stale : of another recipe, or made from other inputs
+    fresh : of the right fingerprint, made from the present inputs
+    stale : of another fingerprint, or made from other inputs
     missing : no file
     foreign : a file that does not begin as an artifact does
     """
@@ -57,7 +57,7 @@ def survey(expected: Expected, targets: Iterable[str]) -> Survey:
 
 def _is_fresh(expected: Expected, target: str, mark: Mark, marks: Mapping[str, Mark]) -> bool:
     stage, name = target.split("/", 1)
-    if mark.recipe != mark_recipe(expected.spec(stage, name), expected.code(stage, name)):
+    if mark.fingerprint != fingerprint_of(expected.spec(stage, name), expected.code(stage, name)):
         return False
     sources = expected.sources(stage, name)
     if not sources or not marks.keys() >= set(sources):  # a source that is missing is made first

@@ -1,4 +1,4 @@
-"""How long a scale takes on a number of GPUs: its jobs, put one after another as they wait.
+"""How long a scale takes on a number of GPUs, by simulating the queue of its jobs.
 
 Durations are those of `costs`; nothing is measured here.
 """

@@ -11,16 +11,28 @@ from lossmap.workflow.configuration import (
     CIFAR_FILES,
     cloud_kind,
     embedding_names,
+    embedding_technique,
+    epoch_of,
     jump_names,
     metrics_of,
     minimum_of,
-    moment_epoch,
     run_recipe,
     statistics_of,
 )
+from lossmap.workflow.schema import references, resolve_kind
 
 LEDGER = "claims"
 """The name of the ledger that joins the papers' ledgers."""
+STAGES = {
+    "runs": "trajectory",
+    "bases": "basis",
+    "grids": "grid",
+    "projections": "projection",
+    "clouds": "distance",
+    "embeddings": "embedding",
+    "tables": "table",
+}
+"""The stage of the artifacts that are referred to by a name of a registry."""
 
 
 def dataset_file(config: dict, name: str) -> Path | None:
@@ -71,6 +83,8 @@ def network_spec(config: dict, run: str) -> dict:
 def trajectory_spec(config: dict, run: str) -> dict:
     """Return how a run is trained."""
     recipe = run_recipe(config, run)
+    if recipe.get("precision") == "float32":
+        del recipe["precision"]
     optimizer, schedule = recipe["optimizer"], recipe["schedule"]
     if optimizer["name"] == "adam":
         optimizer = {key: optimizer[key] for key in ("name", "lr", "weight_decay")}
@@ -104,7 +118,7 @@ def jumps_spec(config: dict, name: str) -> dict:
     }
     return {
         **trained,
-        **{key: entry[key] for key in ("steps", "epochs", "ignore", "seed")},
+        **{key: entry[key] for key in ("step_sizes", "epochs", "ignore", "seed")},
         "optimizer": optimizer,
         "schedule": {"name": "constant"},
         "snapshot_every": 1,
@@ -170,8 +184,7 @@ def distance_sources(config: dict, name: str) -> list[str]:
 
 def embedding_spec(config: dict, name: str) -> dict:
     """Return how a cloud is embedded."""
-    cloud, technique = embedding_names(config)[name]
-    return config["techniques"][technique] | config["clouds"][cloud]["embeddings"][technique]
+    return embedding_technique(config, name)
 
 
 def embedding_packs(config: dict) -> list[tuple[str, tuple[str, ...]]]:
@@ -193,16 +206,16 @@ def animation_spec(config: dict, name: str) -> dict:
 
 
 def basis_spec(config: dict, name: str) -> dict:
-    """Return how a plane is fitted or drawn."""
+    """Return how a plane is fitted or drawn: the leaves of its method.
+
+    What an entry leaves out is what the section of the method's name says, or the method itself.
+    """
     entry = config["bases"][name]
-    epoch = moment_epoch(config, entry["run"], entry["center"], f"bases.{name}.center")
-    spec = {"method": entry["method"], "center_epoch": epoch}
-    if entry["method"] == "pca":
-        return spec | {"window": entry.get("window")}
-    return spec | {
-        "seeds": entry.get("seeds", [0]),
-        "ignore": entry.get("ignore", config["fn"]["ignore"]),
-    }
+    epoch = epoch_of(config, entry["run"], entry["center"], f"bases.{name}.center")
+    method = entry["method"]
+    own = resolve_kind("basis", method, config.get(method, {}) | entry)
+    own = {key: value for key, value in own.items() if key not in ("run", "center")}
+    return {"method": method, "center_epoch": epoch, **own}
 
 
 def grid_spec(config: dict, name: str) -> dict:
@@ -218,10 +231,9 @@ def grid_spec(config: dict, name: str) -> dict:
 
 
 def _precision_spec(config: dict, entry: dict) -> dict:
-    """Return nothing for float32, so that how bfloat16 is checked matters to nothing else."""
-    if entry.get("precision", config["precision"]) == "float32":
-        return {}
-    return {"precision": "bf16", "bf16": config["bf16"]}
+    """Return nothing for float32, so that how others are checked matters to nothing else."""
+    precision = entry.get("precision", config["precision"])
+    return {} if precision == "float32" else {"precision": precision, "bf16": config["bf16"]}
 
 
 def projection_spec(config: dict, name: str) -> dict:
@@ -243,11 +255,9 @@ def figure_spec(config: dict, name: str) -> dict:
 
 def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
     panel = dict(panel)
-    if "moments" in panel:
-        where = f"figures.{figure}.moments"
-        panel["moments"] = [
-            moment_epoch(config, panel["run"], moment, where) for moment in panel["moments"]
-        ]
+    if "epochs" in panel:
+        where = f"figures.{figure}.epochs"
+        panel["epochs"] = [epoch_of(config, panel["run"], each, where) for each in panel["epochs"]]
     if "embedding" in panel:
         cloud = config["clouds"][embedding_names(config)[panel["embedding"]][0]]
         panel["method"] = embedding_spec(config, panel["embedding"])["method"]
@@ -259,7 +269,7 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
     if "grid" in panel:
         panel["basis"] = config["grids"][panel["grid"]]["basis"]
         basis = config["bases"][panel["basis"]]
-        epoch = moment_epoch(config, basis["run"], basis["center"], f"bases.{panel['basis']}")
+        epoch = epoch_of(config, basis["run"], basis["center"], f"bases.{panel['basis']}")
         panel["title"] = panel.get("title", "").replace("{epoch}", f"epoch {epoch}")
     return panel
 
@@ -286,19 +296,12 @@ def table_spec(config: dict, name: str) -> dict:
     return {"table": name, "columns": columns}
 
 
-def panel_sources(panels: list[dict]) -> list[str]:
+def panel_sources(config: dict, panels: list[dict]) -> list[str]:
     """Return the artifacts that panels draw, as ``stage/name``, sorted."""
-    stages = (
-        ("run", "trajectory"),
-        ("grid", "grid"),
-        ("basis", "basis"),
-        ("projection", "projection"),
-        ("embedding", "embedding"),
-    )
-    found = {f"{stage}/{p[key]}" for p in panels for key, stage in stages if key in p}
-    for series in (series for panel in panels for series in panel.get("series", ())):
-        found |= {f"trajectory/{run}" for run in series["runs"]}
-    return sorted(found)
+    named = {reference for panel in panels for reference in references(panel, "panel")}
+    found = {f"{STAGES[registry]}/{name}" for registry, name in named if registry in STAGES}
+    bases = {config["grids"][name]["basis"] for registry, name in named if registry == "grids"}
+    return sorted(found | {f"basis/{basis}" for basis in bases})
 
 
 def table_sources(config: dict, table: str) -> list[str]:
@@ -358,20 +361,13 @@ def ledger_names(config: dict) -> list[str]:
     return [*config["claims"], LEDGER] if config["claims"] else []
 
 
-CLAIMED = {"runs": "trajectory", "bases": "basis", "grids": "grid", "clouds": "distance"} | {
-    "projections": "projection",
-    "tables": "table",
-}
-"""The stage of the artifacts that a claim reads, by the registry of their names."""
-
-
 def claims_sources(config: dict, paper: str) -> list[str]:
     """Return the artifacts that the claims of a paper are measured on, sorted."""
     found = set()
     for claim, entry in config["claims"][paper].items():
         for key, names in find_statement(claim).on.items():
             for each in entry[key]:
-                found |= _claim_artifacts(config, CLAIMED[names.registry], each)
+                found |= _claim_artifacts(config, STAGES[names.registry], each)
     return sorted(found)
 
 
@@ -440,12 +436,12 @@ def embedding_sources(config: dict, name: str) -> list[str]:
 
 def figure_sources(config: dict, name: str) -> list[str]:
     """Return what a figure draws."""
-    return panel_sources(figure_spec(config, name)["panels"])
+    return panel_sources(config, config["figures"][name]["panels"])
 
 
 def animation_sources(config: dict, name: str) -> list[str]:
     """Return what an animation draws."""
-    return panel_sources(animation_spec(config, name)["panels"])
+    return panel_sources(config, config["animations"][name]["panels"])
 
 
 def factory_of(config: dict, run: str) -> str:

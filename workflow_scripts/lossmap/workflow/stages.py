@@ -10,12 +10,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lossmap.artifacts import basis, dataset, distance, embedding, grid, jumps, projection
-from lossmap.artifacts import trajectory as run
+from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.figure import ANIMATION, FIGURE, TABLE
-from lossmap.artifacts.store import Kind
-from lossmap.claims import ledger
+from lossmap.artifacts.claims import Claim
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.distance import Cloud
+from lossmap.artifacts.embedding import Embedding
+from lossmap.artifacts.figure import Animation, Figure, Table
+from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.jumps import Jumps, spec_of_resume_points
+from lossmap.artifacts.projection import Projection
+from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.workflow import costs, specs
 from lossmap.workflow.configuration import embedding_names, jump_names
@@ -94,24 +99,24 @@ class Stage:
     Parameters
     ----------
     name : of the folder that its artifacts lie in
-    kind : their file format
+    kind : their file format, a class that `artifact` declares
     names : their names in a configuration
     makers : at least one; the first that applies to a name makes it
-    renderings : suffixes of what lies beside an artifact for people to look at
+    renderings : suffixes of the files beside an artifact that people look at
     target : its artifacts can be asked for by name
     """
 
     def __init__(
         self,
         name: str,
-        kind: Kind,
+        kind: type,
         names: Callable[[dict], Iterable[str]],
         maker: Maker,
         *makers: Maker,
         renderings: tuple[str, ...] = (),
         target: bool = False,
     ):
-        self.name, self.kind, self.names, self.makers = name, kind, names, (maker, *makers)
+        self.name, self.kind, self.names, self.makers = name, kind.KIND, names, (maker, *makers)
         self.renderings, self.target = renderings, target
 
 
@@ -163,7 +168,7 @@ def _in(registry: str) -> Callable[[dict], Iterable[str]]:
 for _stage in (
     Stage(
         "dataset",
-        dataset.KIND,
+        Dataset,
         _in("datasets"),
         # 30 minutes: it may have to be downloaded.
         Maker(
@@ -177,7 +182,7 @@ for _stage in (
     ),
     Stage(
         "trajectory",
-        run.KIND,
+        Trajectory,
         _in("runs"),
         Maker(
             "trajectory",
@@ -190,19 +195,19 @@ for _stage in (
     ),
     Stage(
         "basis",
-        basis.KIND,
+        Basis,
         _in("bases"),
         Maker("basis", specs.basis_spec, specs.basis_sources, costs.basis_cost),
     ),
     Stage(
         "grid",
-        grid.KIND,
+        Grid,
         _in("grids"),
         Maker("grid", specs.grid_spec, specs.grid_sources, costs.grid_cost, run=specs.run_of_grid),
     ),
     Stage(
         "projection",
-        projection.KIND,
+        Projection,
         _in("projections"),
         Maker(
             "projection",
@@ -214,7 +219,7 @@ for _stage in (
     ),
     Stage(
         "jumps",
-        jumps.KIND,
+        Jumps,
         jump_names,
         Maker(
             "jumps",
@@ -223,18 +228,18 @@ for _stage in (
             costs.jumps_cost,
             run=specs.run_of_jumps,
             packs=specs.jump_packs,
-            resume_spec=jumps.spec_of_resume_points,
+            resume_spec=spec_of_resume_points,
         ),
     ),
     Stage(
         "distance",
-        distance.KIND,
+        Cloud,
         _in("clouds"),
         Maker("distance", specs.distance_spec, specs.distance_sources, costs.distance_cost),
     ),
     Stage(
         "embedding",
-        embedding.KIND,
+        Embedding,
         embedding_names,
         Maker(
             "embedding",
@@ -247,7 +252,7 @@ for _stage in (
     ),
     Stage(
         "figure",
-        FIGURE,
+        Figure,
         _in("figures"),
         Maker("figure", specs.figure_spec, specs.figure_sources, costs.drawing_cost),
         renderings=("pdf", "png"),
@@ -255,7 +260,7 @@ for _stage in (
     ),
     Stage(
         "table",
-        TABLE,
+        Table,
         _in("tables"),
         Maker("table", specs.table_spec, specs.table_sources, costs.drawing_cost),
         renderings=("csv", "tex", "html"),
@@ -263,7 +268,7 @@ for _stage in (
     ),
     Stage(
         "animation",
-        ANIMATION,
+        Animation,
         _in("animations"),
         Maker(
             "animation",
@@ -277,7 +282,7 @@ for _stage in (
     ),
     Stage(
         "claims",
-        ledger.KIND,
+        Claim,
         specs.ledger_names,
         Maker(
             "joined_ledger",
@@ -326,7 +331,7 @@ def spec_of(config: dict, stage: str, name: str) -> dict:
 
 
 def cost_of(config: dict, stage: str, name: str) -> costs.Cost:
-    """Return what one artifact takes."""
+    """Return the cost of one artifact."""
     return maker_of(config, stage, name).cost(config, name)
 
 
@@ -340,7 +345,7 @@ def packs(config: dict, rule: str) -> list[Pack]:
 
 
 def pack_of(config: dict, stage: str, name: str) -> Pack:
-    """Return what the job makes that makes an artifact."""
+    """Return the pack of the job that makes an artifact."""
     maker = maker_of(config, stage, name)
     if maker.packs is None:
         return Pack(name)
@@ -348,7 +353,7 @@ def pack_of(config: dict, stage: str, name: str) -> Pack:
 
 
 def job_seconds(config: dict, stage: str, names: Iterable[str], gpu: bool) -> float:
-    """Return how long a job takes that makes some artifacts, by the rates of the configuration.
+    """Return the seconds of a job that makes some artifacts, by the rates of the configuration.
 
     A pass through a small network takes a GPU no less time than launching its operations does.
     """
@@ -356,11 +361,19 @@ def job_seconds(config: dict, stage: str, names: Iterable[str], gpu: bool) -> fl
     needed = [cost_of(config, stage, name) for name in names]
     flop, calls = 2 * sum(cost.macs for cost in needed), sum(cost.calls for cost in needed)
     rates = config["resources"]
-    if gpu and any(maker_of(config, stage, name).run for name in names):
-        computing = max(flop / (1e9 * rates["gpu_gflops"]), calls * rates["gpu_call_ms"] / 1e3)
+    maker = maker_of(config, stage, names[0])
+    if gpu and maker.run:
+        gflops = _gpu_gflops(config, maker, maker.run(config, names[0]))
+        computing = max(flop / (1e9 * gflops), calls * rates["gpu_call_ms"] / 1e3)
     else:
         computing = flop / (1e9 * rates["gflops"] * rates["threads"].get(stage, 1))
     return costs.START_SECONDS + computing + sum(cost.seconds for cost in needed)
+
+
+def _gpu_gflops(config: dict, maker: Maker, run: str) -> float:
+    """Return what one GPU sustains on a run's network, in training or in evaluation."""
+    rates = config["resources"]["gpu_gflops"]["training" if maker.resume_spec else "evaluation"]
+    return rates.get(specs.factory_of(config, run).rpartition(":")[2], rates["other"])
 
 
 def time_limit(config: dict, stage: str, names: Iterable[str], gpu: bool) -> int:

@@ -1,4 +1,4 @@
-"""What can be asked for, and everything that it takes: names of the command line to artifacts."""
+"""What can be requested, and everything it needs: names of the command line to artifacts."""
 
 from lossmap.workflow.specs import LEDGER
 from lossmap.workflow.stages import STAGES, pack_of, sources

@@ -1,0 +1,87 @@
+"""The family of landscape panels: surfaces and contour maps that share heights, bars and marks."""
+
+from functools import partial
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lossmap.figures.landscape.marks import MARK_EDGES, MARK_SIZES, MARK_STYLES, marks_of, notes_of
+from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options
+from lossmap.figures.scale import LossScale, draw_loss_bar, fit_scale
+from lossmap.figures.style import INK, points
+
+
+def compare_landscapes(groups: list[list[Cell]], options: Options) -> list[Comparison]:
+    """Give each group one scale of heights and one range of epochs, with their bars."""
+    found = []
+    for cells in groups:
+        scale, epochs = _fit_scale(cells, options["z_scale"]), _epoch_norm(cells)
+        bars = [Bar("loss", partial(draw_loss_bar, scale=scale, colormap=options["colormap"]))]
+        if epochs is not None:
+            colormap = options["trajectory_colormap"]
+            bars.append(Bar("epochs", partial(_draw_epoch_bar, epochs=epochs, colormap=colormap)))
+        found.append(Comparison(cells, (scale, epochs), bars))
+    return found
+
+
+def _fit_scale(cells: list[Cell], name: str) -> LossScale:
+    others = [np.array([mark[2] for mark in marks_of(cell.panel).values()]) for cell in cells]
+    others += [cell.panel["trajectory"][:, 2] for cell in cells if "trajectory" in cell.panel]
+    return fit_scale(name, [cell.panel["loss"] for cell in cells], others)
+
+
+def _epoch_norm(cells: list[Cell]) -> Normalize | None:
+    epochs = [cell.panel["epochs"] for cell in cells if "epochs" in cell.panel]
+    if not epochs:
+        return None
+    return Normalize(float(min(e.min() for e in epochs)), float(max(e.max() for e in epochs)))
+
+
+def _draw_epoch_bar(
+    figure: Figure, axes: Axes, length: float, *, epochs: Normalize, colormap: str
+) -> None:
+    mappable = ScalarMappable(epochs, colormap)
+    figure.colorbar(mappable, cax=axes, orientation="horizontal", label="epoch of the trajectory")
+
+
+def explain_marks(comparisons: list[Comparison]) -> list[LegendLine]:
+    """Return one legend entry for each mark that occurs, and the arrow of a trajectory."""
+    cells = [cell for comparison in comparisons for cell in comparison.cells]
+    present = {name for cell in cells for name in marks_of(cell.panel)}
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            markersize=points(MARK_SIZES[name]),
+            markeredgecolor=MARK_EDGES[name] if MARK_EDGES[name] != "white" else "none",
+            markeredgewidth=points(0.6),
+            **style,
+        )
+        for name, style in MARK_STYLES.items()
+        if name in present
+    ]
+    if "start" in present:
+        arrow = {"marker": ">", "markersize": points(4), "color": INK, "markerfacecolor": "white"}
+        handles.append(Line2D([], [], label="direction of training", **arrow))
+    return [LegendLine(handles)] if handles else []
+
+
+def _note(cell: Cell, comparison: Comparison) -> list[str]:
+    return notes_of(cell.panel, comparison.shared[0])
+
+
+def style_of(comparison: Comparison, options: Options) -> dict[str, object]:
+    """Return what a surface and a contour map of one comparison are both drawn with."""
+    return {
+        "colormap": options["colormap"],
+        "epoch_norm": comparison.shared[1],
+        "trajectory_colormap": options["trajectory_colormap"],
+    }
+
+
+LANDSCAPE = Family("landscape", compare_landscapes, explain_marks, _note)

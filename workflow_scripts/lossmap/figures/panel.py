@@ -1,0 +1,148 @@
+"""What a kind of panel is, and the parts that a figure is laid out from.
+
+A kind is the module `lossmap.figures.panels.<draw>`, found by the word under ``draw``: its `KIND`
+says what is collected from artifacts, how it is drawn, and by its family what a comparison shares:
+the scale, the color bars under it and the lines of the legend. Compose gives every panel a place.
+What a configuration may say for it, its `SETTINGS` say.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lossmap.figures.sources import Panel, Sources, Spec
+from lossmap.figures.style import FONT_SIZE, PAGE_WIDTH
+
+Options = Mapping[str, Any]
+Box = tuple[float, float, float, float]
+"""Left, bottom, width, height; inches from the lower left corner at scale 1."""
+
+
+@dataclass
+class Cell:
+    """One panel with its place in the figure."""
+
+    name: str
+    spec: Spec
+    panel: Mapping[str, Any]
+    kind: "Kind"
+    row: int
+    column: int
+    group: str = ""
+    title: str = ""
+    notes: int = 0
+    box: Box = (0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar that explains colors: the label of its axes, and what draws it there.
+
+    `draw` receives the figure, the axes and their length in inches at scale 1.
+    """
+
+    label: str
+    draw: Callable[[Figure, Axes, float], None]
+    height: float = 0.07
+
+
+@dataclass
+class Comparison:
+    """The panels that share one scale, and the bars under them."""
+
+    cells: list[Cell]
+    shared: Any = None
+    bars: Sequence[Bar] = ()
+    strip: Box = field(default=(0.0, 0.0, 0.0, 0.0))
+
+
+@dataclass(frozen=True)
+class LegendLine:
+    """One line of the legend under a figure, with a word before its entries where one is needed."""
+
+    handles: Sequence[Artist]
+    word: str = ""
+
+    def entries(self) -> list[Artist]:
+        """Return the entries, after the word as an entry without a mark."""
+        if not self.word:
+            return list(self.handles)
+        return [Line2D([], [], linestyle="none", label=f"{self.word}:"), *self.handles]
+
+
+def wrap_entries(word: str, handles: Sequence[Artist]) -> list[LegendLine]:
+    """Return entries as lines of the legend that fit the page, the word before the first."""
+    lines: list[list[Artist]] = [[]]
+    room = PAGE_WIDTH - 0.3 - _width_of(word)
+    for handle in handles:
+        if lines[-1] and room < _width_of(handle.get_label()):
+            lines.append([])
+            room = PAGE_WIDTH - 0.3
+        lines[-1].append(handle)
+        room -= _width_of(handle.get_label())
+    return [LegendLine(line, word if not i else "") for i, line in enumerate(lines) if line]
+
+
+def _width_of(text: str) -> float:
+    """Return about how wide an entry of the legend is, in inches."""
+    return 0.42 + 0.56 * len(text) * FONT_SIZE / 72
+
+
+def compare_nothing(groups: list[list[Cell]], options: Options) -> list[Comparison]:
+    """Return comparisons of panels that share no scale and need no bar."""
+    return [Comparison(cells) for cells in groups]
+
+
+def explain_nothing(comparisons: list[Comparison]) -> list[LegendLine]:
+    """Return no legend."""
+    return []
+
+
+def note_nothing(cell: Cell, comparison: Comparison) -> list[str]:
+    """Return no notes."""
+    return []
+
+
+@dataclass(frozen=True)
+class Family:
+    """Panels that can share a scale.
+
+    Attributes
+    ----------
+    name : panels of two families never share
+    compare : the comparisons of a whole figure, one per group of cells, in their order
+    explain : the legend of all comparisons of a figure
+    note : what a panel writes above itself, line by line
+    """
+
+    name: str
+    compare: Callable[[list[list[Cell]], Options], list[Comparison]] = compare_nothing
+    explain: Callable[[list[Comparison]], list[LegendLine]] = explain_nothing
+    note: Callable[[Cell, Comparison], list[str]] = note_nothing
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of panel.
+
+    Attributes
+    ----------
+    collect : from the panel's and the figure's entries, the artifacts and the words that name the
+        panel in a message, to the arrays that are drawn; raises LossmapError
+    plot : draws a cell of a comparison on its axes
+    aspect : height of a panel by its width; the tallest panel sets the height of its row
+    inset : inches kept free for labels inside a panel: left, bottom, right, top
+    axes : further arguments for making the axes
+    """
+
+    family: Family
+    collect: Callable[[Spec, Spec, Sources, str], Panel]
+    plot: Callable[[Axes, Cell, Comparison, Options], Axes]
+    aspect: float
+    inset: Box
+    axes: Mapping[str, Any] = field(default_factory=dict)
