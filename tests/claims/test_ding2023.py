@@ -140,6 +140,7 @@ class Folder:
             np.asarray(shares),
             coordinates,
             np.arange(3),
+            np.asarray([0.1] * 10 if ratios is None else ratios),
         )
         save(self.path(f"basis/{name}"), basis, PROVENANCE)
 

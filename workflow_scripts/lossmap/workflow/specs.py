@@ -28,6 +28,7 @@ STAGES = {
     "bases": "basis",
     "grids": "grid",
     "projections": "projection",
+    "rings": "ring",
     "clouds": "distance",
     "embeddings": "embedding",
     "tables": "table",
@@ -245,6 +246,17 @@ def projection_spec(config: dict, name: str) -> dict:
     }
 
 
+def ring_spec(config: dict, name: str) -> dict:
+    """Return where around a center and on what the loss is evaluated."""
+    entry = config["rings"][name]
+    return {
+        "radius": float(config["ring"]["radius"]),
+        "points": config["ring"]["points"],
+        "bn_statistics": statistics_of(config, entry),
+        "evaluation": config["evaluation"],
+    }
+
+
 def figure_spec(config: dict, name: str) -> dict:
     """Return what a figure shows and how it looks; ``{epoch}`` and ``{data}`` are filled in."""
     entry = config["figures"][name]
@@ -393,6 +405,11 @@ def run_of_projection(config: dict, name: str) -> str:
     return config["bases"][config["projections"][name]["basis"]]["run"]
 
 
+def run_of_ring(config: dict, name: str) -> str:
+    """Return the run around whose snapshot a ring lies."""
+    return config["bases"][config["rings"][name]["basis"]]["run"]
+
+
 def run_of_jumps(config: dict, name: str) -> str:
     """Return the run whose minimum is jumped from."""
     return config["minima"][jump_names(config)[name][0]]["run"]
@@ -416,6 +433,11 @@ def grid_sources(config: dict, name: str) -> list[str]:
 def projection_sources(config: dict, name: str) -> list[str]:
     """Return basis, run and data set of a projection."""
     return _plane_sources(config, config["projections"][name]["basis"])
+
+
+def ring_sources(config: dict, name: str) -> list[str]:
+    """Return basis, run and data set of a ring."""
+    return _plane_sources(config, config["rings"][name]["basis"])
 
 
 def _plane_sources(config: dict, basis: str) -> list[str]:

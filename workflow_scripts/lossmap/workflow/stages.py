@@ -20,6 +20,7 @@ from lossmap.artifacts.figure import Animation, Figure, Table
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.jumps import Jumps, spec_of_resume_points
 from lossmap.artifacts.projection import Projection
+from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.workflow import costs, specs
@@ -216,6 +217,12 @@ for _stage in (
             costs.projection_cost,
             run=specs.run_of_projection,
         ),
+    ),
+    Stage(
+        "ring",
+        Ring,
+        _in("rings"),
+        Maker("ring", specs.ring_spec, specs.ring_sources, costs.ring_cost, run=specs.run_of_ring),
     ),
     Stage(
         "jumps",
