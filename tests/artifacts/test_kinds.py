@@ -10,8 +10,8 @@ from lossmap.artifacts.figure import Animation, Figure, Table, load_panels, save
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.layout import Layout
 from lossmap.artifacts.projection import Projection
-from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.store import digest_of, load, load_part, read_datasets, save, stream
 from lossmap.artifacts.trajectory import (
     History,

@@ -7,6 +7,7 @@ from itertools import count
 import numpy as np
 import pytest
 
+from lossmap.artifacts.claims import Number
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import save
@@ -33,14 +34,14 @@ def forget():
 
 def flat(grids):
     """Measure nothing."""
-    return Measured(1.5, 1.0, 2.0, f"{len(grids)} grids", True)
+    return Measured(1.5, 1.0, 2.0, [Number("grids", "all", -1, len(grids))], True)
 
 
 def test_declared_function_is_a_statement_that_can_be_called():
     statement = claim("mine-flat", paper="1.4", **PARTS)(flat)
 
     assert isinstance(statement, Statement)
-    assert statement(grids=[1, 2]) == Measured(1.5, 1.0, 2.0, "2 grids", True)
+    assert statement(grids=[1, 2]) == Measured(1.5, 1.0, 2.0, [Number("grids", "all", -1, 2)], True)
     assert STATEMENTS["mine-flat"] is statement
 
 
@@ -108,7 +109,7 @@ from lossmap.claims.declare import Grids, Measured, claim
 def low_center(grids):
     """Measure the loss at the center."""
     losses = [case.grid.loss[1, 1] for case in grids]
-    return Measured(max(losses), min(losses), max(losses), "", max(losses) < 1)
+    return Measured(max(losses), min(losses), max(losses), [], max(losses) < 1)
 
 
 def undecorated(grids):
@@ -176,5 +177,5 @@ def test_cases_load_nothing_before_they_are_asked():
     statement = claim("mine-flat", **PARTS)(flat)
     row = statement.measure(entry, {}, testable=True)
 
-    assert row.details == "1 grids"
+    assert row.numbers == (Number("grids", "all", -1, 1),)
     assert math.isclose(row.value, 1.5)

@@ -105,7 +105,7 @@ class Ding:
 
 
 def describe_ring(ring: Ring) -> list[dict]:
-    """Return by plane the loss at the center, the share of a ring below 0.95 of it, and the ring."""
+    """Return by plane the center's loss, the share of the ring below 0.95 of it, and the ring."""
     return [
         {
             "center": ring.center_loss,

@@ -514,7 +514,7 @@ from lossmap.claims.declare import Clouds, Grids, Measured, claim
 @claim("own", says="It holds", statistic="a ratio", rule="above 1",
        on={"grids": Grids(), "clouds": Clouds()})
 def holds(grids, clouds):
-    return Measured(2.0, 2.0, 2.0, "", True)
+    return Measured(2.0, 2.0, 2.0, (), True)
 """
 
 

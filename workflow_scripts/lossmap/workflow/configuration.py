@@ -77,9 +77,35 @@ def load_configuration(folder: Path, given: Mapping) -> dict:
     _lay(merged, _read_yaml(_scale_file(folder, scale)))
     _lay(merged, given)
     check_against_schema(merged, None, partial(names_under, merged))
+    _repeat_clouds(merged)
     for check in _CHECKS:
         check(merged)
     return merged
+
+
+def _repeat_clouds(config: dict) -> None:
+    """Make a cloud with ``repeats: n`` n clouds of consecutive seeds, in the claims as well.
+
+    The first keeps the name; the others are ``<name>-1`` … ``<name>-<n - 1>``.
+    """
+    names: dict[str, list[str]] = {}
+    for name, cloud in list(config["clouds"].items()):
+        names[name] = [name, *(f"{name}-{i}" for i in range(1, cloud.pop("repeats", 1)))]
+        for number, repeated in enumerate(names[name]):
+            config["clouds"][repeated] = _reseed(cloud, number)
+    for claims in config["claims"].values():
+        for entry in claims.values():
+            for key, given in entry.items():
+                entry[key] = [one for each in given for one in names.get(each, [each])]
+
+
+def _reseed(cloud: dict, number: int) -> dict:
+    """Return a null model or a tree with another seed; the first as it is."""
+    if number == 0:
+        return cloud
+    if "tree" in cloud:
+        return cloud | {"tree": cloud["tree"] | {"seed": cloud["tree"]["seed"] + number}}
+    return cloud | {"seed": cloud.get("seed", 0) + number}
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

@@ -344,9 +344,23 @@ def _claim_case(config: dict, registry: str, name: str) -> dict | str:
     """Return what a claim needs to know of one entry of a registry besides its artifact."""
     if registry == "grids":
         return {"grid": name, "basis": config["grids"][name]["basis"]}
+    if registry in ("projections", "rings"):
+        run = config["bases"][config[registry][name]["basis"]]["run"]
+        return {
+            STAGES[registry]: name,
+            "of": f"{_data_title(config, run)} {run_title(config, run)}",
+            "seed": run_recipe(config, run)["seed"],
+        }
     if registry == "runs":
         recipe = run_recipe(config, name)
-        return {"run": name, "label": _rule_of(recipe["optimizer"]), "seed": recipe["seed"]}
+        dataset = config["datasets"][config["runs"][name]["dataset"]]
+        whole = dataset["source"] in CIFAR_FILES and not dataset.get("train")
+        return {
+            "run": name,
+            "label": _rule_of(recipe["optimizer"]),
+            "seed": recipe["seed"],
+            **({"whole": dataset["source"]} if whole else {}),
+        }
     if registry == "clouds":
         cloud = config["clouds"][name]
         return {
@@ -357,8 +371,30 @@ def _claim_case(config: dict, registry: str, name: str) -> dict | str:
                 f"{name}-{technique}": embedding_spec(config, f"{name}-{technique}")
                 for technique in cloud["embeddings"]
             },
+            **_told_of_cloud(config, cloud),
         }
     return name
+
+
+def _told_of_cloud(config: dict, cloud: dict) -> dict:
+    """Return seed and model of a null model or a tree; seed and rates of a minimum."""
+    kind = cloud_kind(cloud)
+    if kind == "minimum":
+        entry = minimum_of(config, cloud["minimum"])
+        recipe = run_recipe(config, entry["run"])
+        last = _last_rate(recipe["optimizer"]["lr"], recipe["schedule"], recipe["epochs"])
+        return {"seed": recipe["seed"], "rates": [float(entry["lr"]), last]}
+    if kind == "model":
+        return {"model": cloud["model"], "seed": cloud.get("seed", 0)}
+    return {"seed": cloud["tree"]["seed"]} if kind == "tree" else {}
+
+
+def _last_rate(rate: float, schedule: dict, epochs: int) -> float:
+    """Return the learning rate of the last epoch of training."""
+    if schedule["name"] == "constant":
+        return float(rate)
+    passed = sum(milestone < epochs for milestone in schedule["milestones"])
+    return float(rate * schedule["factor"] ** passed)
 
 
 def _rule_of(optimizer: dict) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.claims import Claim
+from lossmap.artifacts.claims import Ledger
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.embedding import Embedding
@@ -289,7 +289,7 @@ for _stage in (
     ),
     Stage(
         "claims",
-        Claim,
+        Ledger,
         specs.ledger_names,
         Maker(
             "joined_ledger",
@@ -305,7 +305,7 @@ for _stage in (
             costs.drawing_cost,
             factories=specs.claim_roots,
         ),
-        renderings=("csv", "html"),
+        renderings=("csv", "numbers.csv", "html"),
     ),
 ):
     declare(_stage)
