@@ -39,6 +39,7 @@ RULES = (
     "basis",
     "grid",
     "projection",
+    "ring",
     "figure",
     "table",
     "jumps",
@@ -88,15 +89,29 @@ def _repeat_clouds(config: dict) -> None:
 
     The first keeps the name; the others are ``<name>-1`` … ``<name>-<n - 1>``.
     """
+    clouds: dict[str, dict] = {}
     names: dict[str, list[str]] = {}
-    for name, cloud in list(config["clouds"].items()):
-        names[name] = [name, *(f"{name}-{i}" for i in range(1, cloud.pop("repeats", 1)))]
+    for name, cloud in config["clouds"].items():
+        once = {key: value for key, value in cloud.items() if key != "repeats"}
+        names[name] = [name, *(f"{name}-{i}" for i in range(1, cloud.get("repeats", 1)))]
         for number, repeated in enumerate(names[name]):
-            config["clouds"][repeated] = _reseed(cloud, number)
-    for claims in config["claims"].values():
-        for entry in claims.values():
-            for key, given in entry.items():
-                entry[key] = [one for each in given for one in names.get(each, [each])]
+            if repeated in clouds or (number and repeated in config["clouds"]):
+                raise LossmapError(
+                    f"configuration: clouds.{name}: a repeat is called '{repeated}', as another "
+                    "cloud is; rename that one"
+                )
+            clouds[repeated] = _reseed(once, number)
+    config["clouds"] = clouds
+    config["claims"] = {
+        paper: {
+            claim: {
+                key: [one for each in given for one in names.get(each, [each])]
+                for key, given in entry.items()
+            }
+            for claim, entry in claims.items()
+        }
+        for paper, claims in config["claims"].items()
+    }
 
 
 def _reseed(cloud: dict, number: int) -> dict:
