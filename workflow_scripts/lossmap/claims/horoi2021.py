@@ -239,7 +239,7 @@ def _areas(cases: Sequence[CloudCase]) -> dict[str, dict[int, float]]:
     for case in cases:
         shown = _picture(case).embedding
         starts = [rows[0] for rows in trajectory_rows(shown.origins.trajectory)]
-        areas = measure_enclosed_areas(shown.points, shown.origins)
+        areas = measure_enclosed_areas(shown.points, shown.origins.trajectory)
         found[case.name] = _by_direction(shown.origins.direction[starts], areas)
     return found
 

@@ -162,7 +162,7 @@ def _products_around_ends(
     return paths, products
 
 
-def measure_enclosed_areas(points: np.ndarray, origins: Origins) -> np.ndarray:
+def measure_enclosed_areas(points: np.ndarray, trajectory: np.ndarray) -> np.ndarray:
     """Return the area that each trajectory encloses in the plane over its length squared.
 
     By the shoelace formula of the closed polygon; 0 = out and back on one ray, 1 / (4π) = a circle.
@@ -173,7 +173,7 @@ def measure_enclosed_areas(points: np.ndarray, origins: Origins) -> np.ndarray:
     float64 (trajectories,)
     """
     areas = []
-    for rows in trajectory_rows(origins.trajectory):
+    for rows in trajectory_rows(trajectory):
         x, y = (points[rows] - points[rows].mean(axis=0)).T
         area = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
         length = np.linalg.norm(np.diff(points[rows], axis=0), axis=1).sum()
