@@ -243,6 +243,23 @@ def test_repeated_clouds_have_seeds_of_their_own_and_stand_in_claims():
     assert [config["clouds"][name]["tree"]["seed"] for name in trees] == [37, 38, 39, 40, 41]
 
 
+def test_claims_mean_every_training_seed_of_the_runs_of_table_1():
+    config = load_configuration(CONFIG, {"scale": "desk"})
+    claims = config["claims"]["ding2023"]
+    cells = claims["ding-fitting-error"]["pca_projections"]
+
+    assert len(cells) == 12
+    assert cells[:3] == [f"c10-resnet20-pca-batch{end}" for end in ("", "-1", "-2")]
+    assert config["projections"][cells[2]]["basis"] == "c10-resnet20-pca-last-2"
+    assert config["bases"]["c10-resnet20-pca-last-2"]["run"] == "c10-resnet20-2"
+    assert [run_recipe(config, f"c10-resnet20{end}")["seed"] for end in ("", "-1", "-2")] == [
+        0,
+        1,
+        2,
+    ]
+    assert not any(name.endswith("-fn-early-1") for name in config["grids"])
+
+
 def test_number_of_repeats_is_the_scale_s(folder):
     given = write_scale(folder, clouds={"c10-good-walks": {"repeats": 3}, "tree": {"repeats": 1}})
     clouds = load_configuration(folder, given)["clouds"]

@@ -14,6 +14,7 @@ from lossmap.claims.declare import Names, Statement
 from lossmap.claims.papers import SHIPPED, find_statement
 from lossmap.errors import LossmapError, reason
 from lossmap.workflow.colormaps import COLORMAPS
+from lossmap.workflow.repeats import repeat, take_repeats
 from lossmap.workflow.schema import (
     check_against_schema,
     check_name,
@@ -78,49 +79,22 @@ def load_configuration(folder: Path, given: Mapping) -> dict:
     _lay(merged, _read_yaml(_scale_file(folder, scale)))
     _lay(merged, given)
     check_against_schema(merged, None, partial(names_under, merged))
-    _repeat_clouds(merged)
+    _repeat(merged)
     for check in _CHECKS:
         check(merged)
     return merged
 
 
-def _repeat_clouds(config: dict) -> None:
-    """Make a cloud with ``repeats: n`` n clouds of consecutive seeds, in the claims as well.
-
-    The first keeps the name; the others are ``<name>-1`` … ``<name>-<n - 1>``.
-    """
-    clouds: dict[str, dict] = {}
-    names: dict[str, list[str]] = {}
-    for name, cloud in config["clouds"].items():
-        once = {key: value for key, value in cloud.items() if key != "repeats"}
-        names[name] = [name, *(f"{name}-{i}" for i in range(1, cloud.get("repeats", 1)))]
-        for number, repeated in enumerate(names[name]):
-            if repeated in clouds or (number and repeated in config["clouds"]):
-                raise LossmapError(
-                    f"configuration: clouds.{name}: a repeat is called '{repeated}', as another "
-                    "cloud is; rename that one"
-                )
-            clouds[repeated] = _reseed(once, number)
-    config["clouds"] = clouds
-    config["claims"] = {
-        paper: {
-            claim: {
-                key: [one for each in given for one in names.get(each, [each])]
-                for key, given in entry.items()
-            }
-            for claim, entry in claims.items()
-        }
-        for paper, claims in config["claims"].items()
-    }
-
-
-def _reseed(cloud: dict, number: int) -> dict:
-    """Return a null model or a tree with another seed; the first as it is."""
-    if number == 0:
-        return cloud
-    if "tree" in cloud:
-        return cloud | {"tree": cloud["tree"] | {"seed": cloud["tree"]["seed"] + number}}
-    return cloud | {"seed": cloud.get("seed", 0) + number}
+def _repeat(config: dict) -> None:
+    """Let claims mean every repeat of what they name."""
+    repeats = take_repeats(config)
+    for paper, claims in config["claims"].items():
+        for claim, entry in claims.items():
+            on = _statement_of(claim, f"claims.{paper}.{claim}").on
+            for key in entry.keys() & on.keys():
+                registry = on[key].registry
+                named = (repeat(config, registry, name, repeats) for name in entry[key])
+                entry[key] = [name for names in named for name in names]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
