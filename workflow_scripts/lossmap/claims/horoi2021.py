@@ -162,8 +162,8 @@ def _describe_return(name: str, found: Return) -> list[Number]:
 @claim(
     "horoi-outward",
     says="Bad and memorization minima let retraining go outward first; good ones do not",
-    statistic="largest along over epochs, median over jumps: smallest of the bad and memorization "
-    "minima minus largest of the good",
+    statistic="largest along over epochs, mean over step sizes, median over directions: smallest "
+    "of the bad and memorization minima minus largest of the good",
     rule=f"above {OUTWARD:g} for every bad and memorization minimum, at most that for every good",
     on={
         "good_clouds": Clouds("minimum"),
@@ -191,9 +191,9 @@ def outward(
 
 
 def _farthest(cases: Sequence[CloudCase]) -> dict[str, dict[int, float]]:
-    """Return the largest *along* of every jump, by cloud and number of the jump."""
-    found = {case.name: measure_return(case.cloud).along.max(axis=1) for case in cases}
-    return {name: dict(enumerate(values.tolist())) for name, values in found.items()}
+    """Return the largest *along* over epochs by cloud and direction."""
+    returns = {case.name: measure_return(case.cloud) for case in cases}
+    return {name: _by_direction(r.direction, r.along.max(axis=1)) for name, r in returns.items()}
 
 
 @claim(
