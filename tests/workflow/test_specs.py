@@ -493,7 +493,7 @@ def test_a_table_says_where_its_data_are_not_the_papers():
         table_spec(load(scale=s), "ding2023_table1")["columns"] for s in ("demo", "paper")
     )
     assert changed(datasets={"c10": {"title": "other"}}) == {"table/ding2023_table1"}
-    assert demo[0]["dataset"] == "CIFAR-10 (here digits (10 classes))"
+    assert demo[0]["dataset"] == "digits (10 classes) for CIFAR-10"
     assert [column["dataset"] for column in paper] == ["CIFAR-10"] * 2 + ["CIFAR-100"] * 2
 
 

@@ -86,15 +86,19 @@ def _other_reading(claim: Claim) -> str:
 
 
 def _numbers(numbers: Sequence[Number]) -> str:
-    """Return every number, cases of a quantity together, seeds as mean and range."""
+    lines = describe_numbers(numbers)
+    return f"<details><summary>all numbers</summary>{bullets(lines)}</details>" if lines else ""
+
+
+def describe_numbers(numbers: Sequence[Number]) -> list[str]:
+    """Return a line for each quantity: its cases, the seeds of each as mean and range."""
     cases: dict[str, dict[str, list[float]]] = {}
     for each in numbers:
         cases.setdefault(each.quantity, {}).setdefault(each.case, []).append(each.value)
-    lines = [
+    return [
         f"{quantity}: {', '.join(f'{case} {_summarize(v)}' for case, v in found.items())}"
         for quantity, found in cases.items()
     ]
-    return f"<details><summary>all numbers</summary>{bullets(lines)}</details>" if lines else ""
 
 
 def _summarize(values: Sequence[float]) -> str:

@@ -196,16 +196,6 @@ def embedding_packs(config: dict) -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
-def animation_spec(config: dict, name: str) -> dict:
-    """Return what an animation shows and how it looks."""
-    entry = config["animations"][name]
-    return {
-        **{"figure": name, "columns": entry["columns"]},
-        "options": config["style"] | entry.get("options", {}),
-        "panels": [_panel_spec(config, name, panel) for panel in entry["panels"]],
-    }
-
-
 def basis_spec(config: dict, name: str) -> dict:
     """Return how a plane is fitted or drawn: the leaves of its method.
 
@@ -257,9 +247,12 @@ def ring_spec(config: dict, name: str) -> dict:
     }
 
 
-def figure_spec(config: dict, name: str) -> dict:
-    """Return what a figure shows and how it looks; ``{epoch}`` and ``{data}`` are filled in."""
-    entry = config["figures"][name]
+def figure_spec(config: dict, name: str, registry: str = "figures") -> dict:
+    """Return what a figure shows and how it looks; ``{epoch}`` and ``{data}`` are filled in.
+
+    An animation is a figure in another `registry`.
+    """
+    entry = config[registry][name]
     options = config["style"] | entry.get("options", {})
     panels = [_panel_spec(config, name, panel) for panel in entry["panels"]]
     return {"figure": name, "columns": entry["columns"], "options": options, "panels": panels}
@@ -275,7 +268,7 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
         panel["method"] = embedding_spec(config, panel["embedding"])["method"]
         if "minimum" in cloud:
             run = config["minima"][cloud["minimum"]]["run"]
-            panel["title"] = panel.get("title", "").replace("{data}", _data_title(config, run))
+            panel["title"] = panel.get("title", "").replace("{data}", data_title(config, run))
         if "runs" in cloud:
             panel["labels"] = {run: run_title(config, run) for run in cloud["runs"]}
     if "grid" in panel:
@@ -286,7 +279,7 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
     return panel
 
 
-def _data_title(config: dict, run: str) -> str:
+def data_title(config: dict, run: str) -> str:
     """Return what a run's data set is called."""
     dataset = config["runs"][run]["dataset"]
     return config["datasets"][dataset].get("title", dataset)
@@ -302,18 +295,11 @@ def table_spec(config: dict, name: str) -> dict:
     columns = []
     for column in config["tables"][name]["columns"]:
         run = run_of_projection(config, column["projections"]["center"]["pca"])
-        title = _data_title(config, run)
-        here = "" if title == column["dataset"] else f" (here {title})"
-        columns.append(column | {"dataset": column["dataset"] + here})
+        title = data_title(config, run)
+        printed = column["dataset"]
+        shown = title if title == printed else f"{title} for {printed}"
+        columns.append(column | {"dataset": shown})
     return {"table": name, "columns": columns}
-
-
-def panel_sources(config: dict, panels: list[dict]) -> list[str]:
-    """Return the artifacts that panels draw, as ``stage/name``, sorted."""
-    named = {reference for panel in panels for reference in references(panel, "panel")}
-    found = {f"{STAGES[registry]}/{name}" for registry, name in named if registry in STAGES}
-    bases = {config["grids"][name]["basis"] for registry, name in named if registry == "grids"}
-    return sorted(found | {f"basis/{basis}" for basis in bases})
 
 
 def table_sources(config: dict, table: str) -> list[str]:
@@ -348,7 +334,7 @@ def _claim_case(config: dict, registry: str, name: str) -> dict | str:
         run = config["bases"][config[registry][name]["basis"]]["run"]
         return {
             STAGES[registry]: name,
-            "of": f"{_data_title(config, run)} {run_title(config, run)}",
+            "of": f"{data_title(config, run)} {run_title(config, run)}",
             "seed": run_recipe(config, run)["seed"],
         }
     if registry == "runs":
@@ -492,14 +478,13 @@ def embedding_sources(config: dict, name: str) -> list[str]:
     return [f"distance/{embedding_names(config)[name][0]}"]
 
 
-def figure_sources(config: dict, name: str) -> list[str]:
-    """Return what a figure draws."""
-    return panel_sources(config, config["figures"][name]["panels"])
-
-
-def animation_sources(config: dict, name: str) -> list[str]:
-    """Return what an animation draws."""
-    return panel_sources(config, config["animations"][name]["panels"])
+def figure_sources(config: dict, name: str, registry: str = "figures") -> list[str]:
+    """Return the artifacts that a figure or an animation draws, as ``stage/name``, sorted."""
+    panels = config[registry][name]["panels"]
+    named = {reference for panel in panels for reference in references(panel, "panel")}
+    found = {f"{STAGES[registry]}/{name}" for registry, name in named if registry in STAGES}
+    bases = {config["grids"][name]["basis"] for registry, name in named if registry == "grids"}
+    return sorted(found | {f"basis/{basis}" for basis in bases})
 
 
 def factory_of(config: dict, run: str) -> str:
