@@ -10,6 +10,7 @@ import pytest
 from lossmap.artifacts.claims import Number
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.store import save
 from lossmap.claims.declare import STATEMENTS, Grids, Measured, Runs, Statement, claim
 from lossmap.claims.papers import SHIPPED, find_statement, measure_claims
@@ -137,11 +138,21 @@ def save_center(folder, name, loss):
     return path
 
 
+def save_ring(folder):
+    one, two = np.ones((1, 1)), np.ones((1, 2))
+    ring = Ring(
+        0.2, np.zeros(1), np.zeros(1, int), 0, 1.0, one, 1.0, two, np.eye(2)[None], two, one[0]
+    )
+    save(folder / "r.h5", ring, Provenance("{}", "c0de", {}))
+    return folder / "r.h5"
+
+
 @pytest.mark.parametrize(("loss", "verdict"), [(0.5, "reproduced"), (1.5, "not reproduced")])
 def test_claim_of_ones_own_is_measured_after_the_shipped(tmp_path, module, loss, verdict):
-    sources = {"grid/g": save_center(tmp_path, "g", loss)}
+    sources = {"grid/g": save_center(tmp_path, "g", loss), "ring/r": save_ring(tmp_path)}
     entry = {"grids": [{"grid": "g", "basis": "b"}]}
-    claims = {f"{module}:low_center": entry, "ding-fn-local-minimum": entry}
+    rings = dict.fromkeys(("rings", "initial_rings"), [{"ring": "r", "of": "net", "seed": 0}])
+    claims = {f"{module}:low_center": entry, "ding-fn-local-minimum": rings}
     shipped, own = measure_claims({"judge": True, "claims": claims}, sources)
 
     assert shipped.id == "ding-fn-local-minimum"

@@ -167,7 +167,7 @@ def test_return_needs_a_jump_and_equal_numbers_of_epochs():
 def test_return_in_a_picture_is_around_the_centroid_of_the_ends():
     paths = [np.array([[4.0, 0], [3, 1], [1, 0]]), np.array([[-4.0, 0], [-3, 1], [-1, 0]])]
     points = np.concatenate(paths)
-    cloud = make_cloud([np.pad(path, ((0, 0), (0, 1))) for path in paths], np.zeros(3))
+    cloud = make_cloud([OPTIMUM + np.pad(path, ((0, 0), (0, 1))) for path in paths], OPTIMUM)
     rows = cloud.origins.trajectory >= 0
     origins = Origins(
         **{

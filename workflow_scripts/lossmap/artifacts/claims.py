@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
+
 from lossmap.artifacts.declare import artifact, f64, group, i64, text
 from lossmap.artifacts.files import write_text
 from lossmap.artifacts.provenance import Provenance
@@ -121,7 +123,8 @@ def save_claims(
         for each in claim.numbers
     ]
     long = {name: [row[index] for row in rows] for index, name in enumerate(LONG_COLUMNS)}
-    save(path, Ledger(**columns, numbers=Numbers(**long)), provenance)
+    typed = {"seed": np.array(long["seed"], np.int64), "value": np.array(long["value"], float)}
+    save(path, Ledger(**columns, numbers=Numbers(**long | typed)), provenance)
     _write_csv(csv_path, columns)
     _write_csv(numbers_path, long)
 
