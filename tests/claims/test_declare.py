@@ -140,9 +140,8 @@ def save_center(folder, name, loss):
 
 def save_ring(folder):
     one, two = np.ones((1, 1)), np.ones((1, 2))
-    ring = Ring(
-        0.2, np.zeros(1), np.zeros(1, int), 0, 1.0, one, 1.0, two, np.eye(2)[None], two, one[0]
-    )
+    where = 0.2, np.zeros(1), np.zeros(1, int), 0, 1.0
+    ring = Ring(*where, one, 1.0, two, np.eye(2)[None], two, one[0])
     save(folder / "r.h5", ring, Provenance("{}", "c0de", {}))
     return folder / "r.h5"
 
@@ -151,7 +150,8 @@ def save_ring(folder):
 def test_claim_of_ones_own_is_measured_after_the_shipped(tmp_path, module, loss, verdict):
     sources = {"grid/g": save_center(tmp_path, "g", loss), "ring/r": save_ring(tmp_path)}
     entry = {"grids": [{"grid": "g", "basis": "b"}]}
-    rings = dict.fromkeys(("rings", "initial_rings"), [{"ring": "r", "of": "net", "seed": 0}])
+    told = [{"ring": "r", "of": "net", "seed": 0}]
+    rings = {"rings": told, "initial_rings": told}
     claims = {f"{module}:low_center": entry, "ding-fn-local-minimum": rings}
     shipped, own = measure_claims({"judge": True, "claims": claims}, sources)
 
