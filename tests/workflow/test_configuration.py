@@ -199,7 +199,8 @@ def test_null_models_of_the_claim_imitate_its_clouds():
     found = {
         (config["clouds"][n]["of"], config["clouds"][n]["model"]) for n in claim["null_clouds"]
     }
-    assert found == {(name, model) for name in claim["clouds"] for model in ("walks", "straight")}
+    clouds = claim["good_clouds"] + claim["bad_clouds"]
+    assert found == {(name, model) for name in clouds for model in ("walks", "straight")}
 
 
 def test_optimizers_are_compared_from_the_same_seeds():
