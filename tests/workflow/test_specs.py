@@ -344,8 +344,12 @@ def test_random_labels_enter_their_data_set_alone():
     }
 
 
-def test_the_seed_of_a_null_model_enters_it_alone():
-    assert changed(clouds={"c10-bad-walks": {"seed": 3}}) == {"distance/c10-bad-walks"}
+def test_the_seed_of_a_null_model_enters_it_its_repeats_and_the_ledger():
+    assert changed(clouds={"c10-bad-walks": {"seed": 3}}) == {
+        "distance/c10-bad-walks",
+        "distance/c10-bad-walks-1",
+        LEDGER,
+    }
 
 
 def test_labels_of_figures_are_the_titles_of_their_runs():
