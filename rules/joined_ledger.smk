@@ -4,6 +4,7 @@ rule joined_ledger:
     output:
         data="<results>/claims/{name}.h5",
         csv="<results>/claims/{name}.csv",
+        numbers="<results>/claims/{name}.numbers.csv",
         page=report(
             "<results>/claims/{name}.html",
             caption="captions/claims.rst",

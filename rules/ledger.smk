@@ -4,6 +4,7 @@ rule ledger:
     output:
         data="<results>/claims/{name}.h5",
         csv="<results>/claims/{name}.csv",
+        numbers="<results>/claims/{name}.numbers.csv",
         page=in_report("<results>/claims/{name}.html", "claims", "captions/claims.rst"),
     log:
         "<results>/log/claims/{name}.log",

@@ -12,5 +12,6 @@ provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 
 papers = {Path(path).stem: load_claims(path) for path in snakemake.input}
 rows = [claim for claims in papers.values() for claim in claims]
-save_page(snakemake.output.page, papers)
-save_claims(snakemake.output.data, snakemake.output.csv, rows, provenance)
+out = snakemake.output
+save_page(out.page, papers)
+save_claims(out.data, out.csv, out.numbers, rows, provenance)

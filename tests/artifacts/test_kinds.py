@@ -11,6 +11,7 @@ from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.layout import Layout
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.store import digest_of, load, load_part, read_datasets, save, stream
 from lossmap.artifacts.trajectory import (
     History,
@@ -39,6 +40,7 @@ def make_basis():
         plane_variance_ratio=random(PLANES),
         coordinates=random(SNAPSHOTS, 2 * PLANES),
         epochs=np.arange(SNAPSHOTS),
+        walk_variance_ratio=random(10),
     )
 
 
@@ -51,6 +53,22 @@ def make_dataset():
         classes=CLASSES,
         mean=random(3),
         std=random(3),
+    )
+
+
+def make_ring():
+    return Ring(
+        radius=0.2,
+        angles=random(6),
+        seeds=np.arange(PLANES),
+        center_epoch=4,
+        center_loss=0.5,
+        loss=random(PLANES, 6),
+        gradient_norm=1.5,
+        slope=random(PLANES, 2),
+        gram=random(PLANES, 2, 2),
+        converged=random(PLANES, 2),
+        converged_loss=random(PLANES),
     )
 
 
@@ -81,6 +99,7 @@ ARRAYS = {
     "basis": make_basis,
     "dataset": make_dataset,
     "grid": make_grid,
+    "ring": make_ring,
     "projection": make_projection,
 }
 
@@ -199,7 +218,7 @@ def test_another_kind_is_refused(tmp_path, name):
 def test_kinds_have_names_of_their_own():
     names = [declared.KIND.name for declared in find_declared()]
 
-    assert len(set(names)) == len(names) == 12
+    assert len(set(names)) == len(names) == 13
 
 
 def test_scaled_directions_are_those_of_the_plane_asked_for():

@@ -7,8 +7,10 @@ from itertools import count
 import numpy as np
 import pytest
 
+from lossmap.artifacts.claims import Number
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.provenance import Provenance
+from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.store import save
 from lossmap.claims.declare import STATEMENTS, Grids, Measured, Runs, Statement, claim
 from lossmap.claims.papers import SHIPPED, find_statement, measure_claims
@@ -33,14 +35,14 @@ def forget():
 
 def flat(grids):
     """Measure nothing."""
-    return Measured(1.5, 1.0, 2.0, f"{len(grids)} grids", True)
+    return Measured(1.5, 1.0, 2.0, [Number("grids", "all", -1, len(grids))], True)
 
 
 def test_declared_function_is_a_statement_that_can_be_called():
     statement = claim("mine-flat", paper="1.4", **PARTS)(flat)
 
     assert isinstance(statement, Statement)
-    assert statement(grids=[1, 2]) == Measured(1.5, 1.0, 2.0, "2 grids", True)
+    assert statement(grids=[1, 2]) == Measured(1.5, 1.0, 2.0, [Number("grids", "all", -1, 2)], True)
     assert STATEMENTS["mine-flat"] is statement
 
 
@@ -108,7 +110,7 @@ from lossmap.claims.declare import Grids, Measured, claim
 def low_center(grids):
     """Measure the loss at the center."""
     losses = [case.grid.loss[1, 1] for case in grids]
-    return Measured(max(losses), min(losses), max(losses), "", max(losses) < 1)
+    return Measured(max(losses), min(losses), max(losses), [], max(losses) < 1)
 
 
 def undecorated(grids):
@@ -136,11 +138,21 @@ def save_center(folder, name, loss):
     return path
 
 
+def save_ring(folder):
+    one, two = np.ones((1, 1)), np.ones((1, 2))
+    where = 0.2, np.zeros(1), np.zeros(1, int), 0, 1.0
+    ring = Ring(*where, one, 1.0, two, np.eye(2)[None], two, one[0])
+    save(folder / "r.h5", ring, Provenance("{}", "c0de", {}))
+    return folder / "r.h5"
+
+
 @pytest.mark.parametrize(("loss", "verdict"), [(0.5, "reproduced"), (1.5, "not reproduced")])
 def test_claim_of_ones_own_is_measured_after_the_shipped(tmp_path, module, loss, verdict):
-    sources = {"grid/g": save_center(tmp_path, "g", loss)}
+    sources = {"grid/g": save_center(tmp_path, "g", loss), "ring/r": save_ring(tmp_path)}
     entry = {"grids": [{"grid": "g", "basis": "b"}]}
-    claims = {f"{module}:low_center": entry, "ding-fn-local-minimum": entry}
+    told = [{"ring": "r", "of": "net", "seed": 0}]
+    rings = {"rings": told, "initial_rings": told}
+    claims = {f"{module}:low_center": entry, "ding-fn-local-minimum": rings}
     shipped, own = measure_claims({"judge": True, "claims": claims}, sources)
 
     assert shipped.id == "ding-fn-local-minimum"
@@ -176,5 +188,5 @@ def test_cases_load_nothing_before_they_are_asked():
     statement = claim("mine-flat", **PARTS)(flat)
     row = statement.measure(entry, {}, testable=True)
 
-    assert row.details == "1 grids"
+    assert row.numbers == (Number("grids", "all", -1, 1),)
     assert math.isclose(row.value, 1.5)

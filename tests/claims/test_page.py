@@ -7,8 +7,8 @@ from html import unescape
 
 import pytest
 
-from lossmap.artifacts.claims import Claim
-from lossmap.claims.ledger import NOT_TESTABLE
+from lossmap.artifacts.claims import Claim, Number
+from lossmap.claims.ledger import NO_INFORMATION, NOT_TESTABLE
 from lossmap.claims.page import render_page, save_page
 
 CLAIM = Claim(
@@ -19,9 +19,14 @@ CLAIM = Claim(
     1.23456,
     -0.5,
     2.0,
-    "first: 1; second: 2",
     "the ratio is above 1",
     "reproduced",
+    numbers=(
+        Number("ratio", "first", 0, 1.0),
+        Number("ratio", "first", 1, 3.0),
+        Number("ratio", "second", -1, 7.0),
+        Number("norm", "second", -1, 0.5),
+    ),
 )
 HOSTILE = "<script>alert('&\"')</script>"
 
@@ -39,8 +44,22 @@ def test_row_holds_everything_that_the_ledger_holds():
     for word in ("A sentence", "a-claim", "4.2", "a ratio", "1.235", "−0.5 to 2", "above 1"):
         assert word in row
     assert "✓ reproduced" in row
-    assert "first: 1" in row
-    assert "second: 2" in row
+    assert "ratio: first 2 (1 to 3 of 2), second 7" in row
+    assert "norm: second 0.5" in row
+
+
+def test_verdict_comes_first_then_the_numbers_then_the_rule():
+    row = row_of(render_page({"paper": [CLAIM]}))
+    places = [row.index(word) for word in ("✓ reproduced", "1.235", "ratio: first", "is above 1")]
+    assert places == sorted(places)
+
+
+def test_verdict_under_another_reading_stands_below():
+    other = {"other_reading": "read so", "other_value": 0.5, "other_verdict": "not reproduced"}
+    row = row_of(render_page({"paper": [replace(CLAIM, **other)]}))
+
+    assert "✓ reproduced read so: 0.5 ✗ not reproduced" in row
+    assert "read so" not in row_of(render_page({"paper": [CLAIM]}))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +68,7 @@ def test_row_holds_everything_that_the_ledger_holds():
         ("reproduced", "good"),
         ("not reproduced", "bad"),
         (NOT_TESTABLE, "neutral"),
+        (NO_INFORMATION, "neutral"),
         ("?", "neutral"),
     ],
 )
@@ -67,7 +87,7 @@ def test_verdicts_are_counted_over_all_papers():
 
 def test_claim_of_one_case_has_no_range():
     page = render_page({"paper": [replace(CLAIM, low=math.nan, high=math.nan)]})
-    assert " to " not in row_of(page).split("1.235")[1].split("the ratio")[0]
+    assert " to " not in row_of(page).split("1.235")[1].split("all numbers")[0]
 
 
 @pytest.mark.parametrize(
@@ -78,10 +98,11 @@ def test_number_that_is_none_is_said_so(value, shown):
 
 
 @pytest.mark.parametrize(
-    "name", ["id", "claim", "paper_value", "statistic", "details", "rule", "verdict"]
+    "name", ["id", "claim", "paper_value", "statistic", "rule", "verdict", "numbers"]
 )
 def test_text_is_escaped(name):
-    page = render_page({HOSTILE: [replace(CLAIM, **{name: HOSTILE})]})
+    value = (Number(HOSTILE, HOSTILE, 0, 1.0),) if name == "numbers" else HOSTILE
+    page = render_page({HOSTILE: [replace(CLAIM, **{name: value})]})
     assert "<script" not in page
     assert text_of(page).count("alert") >= 2
 

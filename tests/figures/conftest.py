@@ -48,6 +48,7 @@ def sources(tmp_path, bowl, descent):
         np.array([0.5]),
         coordinates,
         EPOCHS,
+        np.ones(10) / 10,
     )
     save(paths["basis/bowl"], basis, PROVENANCE)
     projected = 1.5 * loss[None]

@@ -13,6 +13,7 @@ from lossmap.geometry.plane import (
     measure_gram,
     measure_plane_variance,
     measure_variance_ratios,
+    measure_walk_ratios,
 )
 from lossmap.geometry.planes.fn import draw_filter_normalized
 from lossmap.geometry.planes.pca import fit_principal_directions
@@ -418,3 +419,30 @@ def test_equal_runs_have_equal_planes():
 def test_a_run_that_never_moved_is_refused():
     with pytest.raises(LossmapError, match="never moved"):
         measure_variance_ratios(np.zeros((4, 4)))
+
+
+def test_walk_of_orthogonal_steps_is_its_own_walk():
+    lengths = np.geomspace(1, 0.2, 30)
+    thetas = np.cumsum(np.vstack([np.zeros(30), np.diag(lengths)]), axis=0).astype(np.float32)
+    gram = measure_gram(thetas, every(thetas))
+
+    np.testing.assert_allclose(
+        measure_walk_ratios(gram), measure_variance_ratios(gram), rtol=1e-5, atol=1e-9
+    )
+
+
+def test_plain_walk_has_most_of_its_variance_in_few_components():
+    """Antognini and Sohl-Dickstein 2018: 6/π² and 6/(4π²) of it."""
+    thetas = np.cumsum(np.eye(101), axis=0).astype(np.float32)
+    ratios = measure_walk_ratios(measure_gram(thetas, every(thetas)))
+
+    assert ratios[0] == pytest.approx(6 / np.pi**2, rel=0.01)
+    assert ratios[1] == pytest.approx(6 / (4 * np.pi**2), rel=0.01)
+
+
+def test_straight_run_exceeds_the_walk_with_its_steps():
+    thetas = np.outer(np.linspace(0, 1, 20), np.ones(50)).astype(np.float32)
+    gram = measure_gram(thetas, every(thetas))
+
+    assert measure_variance_ratios(gram)[0] == pytest.approx(1)
+    assert measure_walk_ratios(gram)[0] < 0.7

@@ -6,13 +6,15 @@ from lossmap.artifacts.distance import Origins
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.retraining import (
-    bootstrap_difference,
     measure_detours,
     measure_embedded_retraining,
+    measure_embedded_return,
+    measure_enclosed_areas,
     measure_final_spread,
     measure_net_cosines,
     measure_retraining,
     measure_return,
+    measure_turns,
 )
 
 OPTIMUM = np.array([10.0, 20.0, 30.0])
@@ -162,12 +164,51 @@ def test_return_needs_a_jump_and_equal_numbers_of_epochs():
         measure_return(make_cloud([STRAIGHT, OUTWARD], OPTIMUM))
 
 
-def test_difference_is_bootstrapped_by_direction():
-    good, bad = {0: 0.5, 1: 0.7}, {0: 0.9, 1: 0.8}
-    assert bootstrap_difference(good, bad) == pytest.approx((-0.25, -0.4, -0.1))
-    assert bootstrap_difference(good, good) == (0, 0, 0)
-    value, low, high = bootstrap_difference({3: 0.5}, {3: 0.25})
-    assert value == 0.25
-    assert np.isnan([low, high]).all()
-    with pytest.raises(LossmapError, match="same directions"):
-        bootstrap_difference(good, {0: 1.0, 2: 1.0})
+def test_return_in_a_picture_is_around_the_centroid_of_the_ends():
+    paths = [np.array([[4.0, 0], [3, 1], [1, 0]]), np.array([[-4.0, 0], [-3, 1], [-1, 0]])]
+    points = np.concatenate(paths)
+    cloud = make_cloud([OPTIMUM + np.pad(path, ((0, 0), (0, 1))) for path in paths], OPTIMUM)
+    rows = cloud.origins.trajectory >= 0
+    origins = Origins(
+        **{
+            name: value[rows] if isinstance(value, np.ndarray) else value
+            for name, value in vars(cloud.origins).items()
+        }
+    )
+    found = measure_embedded_return(points, origins)
+
+    np.testing.assert_allclose(found.along, [[1, 3 / 4, 1 / 4]] * 2)
+    np.testing.assert_allclose(found.across[:, 1], 1 / 4)
+
+
+def trajectories(*paths):
+    lengths = [len(path) for path in paths]
+    rows = np.repeat(np.arange(len(paths)), lengths)
+    return np.concatenate([np.asarray(path, float) for path in paths]), rows
+
+
+def test_enclosed_area_is_zero_on_a_ray_and_that_of_a_circle():
+    angles = np.linspace(0, 2 * np.pi, 400)
+    circle = 3 * np.column_stack([np.cos(angles), np.sin(angles)]) + 7
+    ray = np.outer([4, 6, 1, 2], [1.0, 2.0])
+    square = [[0, 0], [2, 0], [2, 2], [0, 2]]
+    points, rows = trajectories(circle, ray, square, np.ones((3, 2)))
+
+    found = measure_enclosed_areas(points, rows)
+    np.testing.assert_allclose(found, [1 / (4 * np.pi), 0, 4 / 36, 0], rtol=1e-3, atol=1e-12)
+    np.testing.assert_allclose(measure_enclosed_areas(9 * points, rows), found, atol=1e-12)
+
+
+def test_turns_are_the_angles_between_steps():
+    straight, right, back = (
+        [[0, 0], [1, 0], [3, 0]],
+        [[0, 0], [2, 0], [2, 1]],
+        [[0, 0], [2, 0], [1, 0]],
+    )
+    resting = [[5, 5], [5, 5], [6, 5], [6, 7]]
+    points, rows = trajectories(straight, right, back, resting, [[1, 1], [1, 2]])
+    distances = np.linalg.norm(points[:, None] - points, axis=-1)
+
+    found = measure_turns(distances, rows)
+    np.testing.assert_allclose(found[:4], [0, np.pi / 2, np.pi, np.pi / 2], atol=1e-7)
+    assert np.isnan(found[4])

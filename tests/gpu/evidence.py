@@ -37,8 +37,9 @@ def _bind_calls(given: argparse.Namespace) -> dict[str, Callable[[], dict]]:
     import logging
 
     from materials import Results
-    from ring import Ding
     from star import Star
+
+    from ring import Ding
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     results = Results(given.state, given.device)

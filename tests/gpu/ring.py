@@ -13,14 +13,14 @@ from materials import (
     measure_epoch,
     with_precision,
 )
-from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.projection import Projection
+from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.store import load
-from lossmap.geometry.fitting import reconstruct
-from lossmap.network.surface import LossSurface, open_surface
+from lossmap.network.ring import measure_ring
+from lossmap.network.surface import open_surface
 from lossmap.network.training import Run
 
 RADIUS, POINTS, MARGIN = 0.2, 16, 0.95
@@ -84,10 +84,10 @@ class Ding:
             basis = load(path, Basis)
             images = load(self.images, Dataset)
             surface = open_surface(run, images, basis, spec, self.results.device)
-            rings = [measure_ring(surface, basis, plane) for plane in range(len(basis.seeds))]
-            found[name] = rings
+            ring = measure_ring(surface, basis, RADIUS, POINTS, self.results.log)
+            found[name] = describe_ring(ring)
             if name == "pca" and epoch != basis.epochs[-1]:
-                found["direction"] = measure_way_down(surface, basis)
+                found["direction"] = describe_way_down(ring)
         return found
 
     def measure_fitting_errors(self) -> dict:
@@ -104,46 +104,31 @@ class Ding:
         return found | {"ratio": float(np.mean(found["fn"]) / found["pca"][0])}
 
 
-def measure_ring(surface: LossSurface, basis: Basis, plane: int) -> dict:
-    """Return the losses on a ring around the center, and the share below 0.95 of the center's."""
-    directions = basis.scaled_directions(plane)
-    angles = 2 * np.pi * np.arange(POINTS) / POINTS
-    points = [np.zeros(2), *RADIUS * np.column_stack([np.cos(angles), np.sin(angles)])]
-    losses = [
-        surface.evaluate(surface.to_device(reconstruct(basis.center, directions, point)))[0]
-        for point in points
+def describe_ring(ring: Ring) -> list[dict]:
+    """Return by plane the center's loss, the share of the ring below 0.95 of it, and the ring."""
+    return [
+        {
+            "center": ring.center_loss,
+            "share": float(np.mean(losses < MARGIN * ring.center_loss)),
+            "losses": losses.tolist(),
+        }
+        for losses in ring.loss
     ]
-    below = np.array(losses[1:]) < MARGIN * losses[0]
-    return {"center": losses[0], "share": float(below.mean()), "losses": losses[1:]}
 
 
-def measure_way_down(surface: LossSurface, basis: Basis) -> dict:
-    """Return the cosine between the plane's part of minus the gradient and the way to the end.
+def describe_way_down(ring: Ring) -> dict:
+    """Return the cosine between the way down and the way to the end, both seen in the plane.
 
-    The gradient is exact, by autograd; both vectors are seen in the plane, in the full space's
-    lengths. Also the loss at the projected last point.
+    Also the loss at the projected last point.
     """
-    center = surface.evaluate(surface.to_device(basis.center))[0]
-    down = -_measure_gradient(surface)
-    directions = basis.scaled_directions().astype(np.float64)
-    gram = directions @ directions.T
-    steepest = np.linalg.solve(gram, directions @ down)
-    ahead = basis.coordinates[-1, :2]
+    steepest, ahead, gram = (
+        -np.linalg.solve(ring.gram[0], ring.slope[0]),
+        ring.converged[0],
+        ring.gram[0],
+    )
     lengths = np.sqrt((steepest @ gram @ steepest) * (ahead @ gram @ ahead))
-    point = reconstruct(basis.center, basis.scaled_directions(), ahead)
     return {
         "cosine": float(steepest @ gram @ ahead / lengths),
-        "center": center,
-        "loss_at_projected_end": surface.evaluate(surface.to_device(point))[0],
+        "center": ring.center_loss,
+        "loss_at_projected_end": float(ring.converged_loss[0]),
     }
-
-
-def _measure_gradient(surface: LossSurface) -> np.ndarray:
-    """Return the gradient of the loss where the surface was evaluated last, float64 (params,)."""
-    network = surface.network
-    network.gradient.zero_()
-    with network.batch_statistics():
-        for inputs, labels in surface.batches:
-            loss = cross_entropy(network.module(inputs), labels, reduction="sum")
-            (loss / surface.count).backward()
-    return network.gradient.double().cpu().numpy()

@@ -6,7 +6,8 @@ import numpy as np
 
 from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.store import load
-from lossmap.geometry.retraining import Return, bootstrap_difference, measure_return
+from lossmap.claims.bootstrap import bootstrap_difference
+from lossmap.geometry.retraining import Return, measure_return
 
 MINIMA = ("good", "bad")
 
@@ -32,14 +33,11 @@ def tabulate_star(folder: Path) -> dict:
         }
         for name in MINIMA
     }
-    by_direction = [
-        {
-            direction: float(np.mean([found[name][k]["return"] for k in both if k[0] == direction]))
-            for direction in directions
-        }
+    groups = (
+        [np.mean([found[name][k]["return"] for k in both if k[0] == d]) for d in directions]
         for name in MINIMA
-    ]
-    difference, low, high = bootstrap_difference(*by_direction)
+    )
+    difference, low, high = bootstrap_difference(*([np.array(group)] for group in groups))
     return {
         "jumps": len(both),
         "directions": len(directions),

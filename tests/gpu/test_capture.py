@@ -168,7 +168,7 @@ def grid(dataset, statistics: str, precision: str, device: str = "cuda"):
 
 def make_plane(center: np.ndarray, directions: np.ndarray) -> Basis:
     scale, seeds, unread = np.ones(2, np.float32), np.array([-1]), np.zeros(0)
-    return Basis(center, 0, directions, scale, seeds, unread, unread, unread, unread)
+    return Basis(center, 0, directions, scale, seeds, unread, unread, unread, unread, unread)
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])

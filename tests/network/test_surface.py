@@ -18,6 +18,7 @@ from lossmap.geometry.plane import fit_basis
 from lossmap.network.factory import build_network
 from lossmap.network.images import choose_balanced
 from lossmap.network.normalization import normalize_few_channels
+from lossmap.network.ring import measure_gradient, measure_ring
 from lossmap.network.surface import (
     LossSurface,
     evaluate_grid,
@@ -436,3 +437,96 @@ def test_statistics_that_no_choice_governs_are_named(
     else:
         assert [said in line for line in lines] == [True]
         assert f"bn_statistics '{bn_statistics}'" in lines[0]
+# --- rings --------------------------------------------------------------------------------------
+
+RADIUS, POINTS = 0.2, 4
+SMOOTH = 2e-2
+
+
+@pytest.fixture
+def make_ring(make_surface, make_basis, log):
+    def make(method="fn", statistics="batch", row=0):
+        basis = make_basis(method, row)
+        return basis, measure_ring(make_surface(basis, statistics), basis, RADIUS, POINTS, log)
+
+    return make
+
+
+@pytest.mark.parametrize("statistics", ["batch", "initial"])
+def test_ring_is_the_plain_loss_on_the_circle(make_ring, plain_loss, run, statistics):
+    basis, found = make_ring(statistics=statistics)
+    mode = "batch" if statistics == "batch" else "center"
+    untrained = run["buffers"][0]
+
+    assert found.loss.shape == (2, POINTS)
+    for plane in range(2):
+        for point, (alpha, beta) in enumerate([(0.2, 0), (0, 0.2), (-0.2, 0), (0, -0.2)]):
+            first, second = basis.scaled_directions(plane)
+            theta = basis.center + np.float32(alpha) * first + np.float32(beta) * second
+            loss, _ = plain_loss(theta, untrained, mode)
+            assert found.loss[plane, point] == pytest.approx(loss, rel=1e-5)
+    assert found.center_loss == pytest.approx(plain_loss(basis.center, untrained, mode)[0])
+
+
+def test_initial_statistics_are_zero_and_one_wherever_the_center_is(make_ring, plain_loss, run):
+    basis, found = make_ring(statistics="initial", row=-1)
+    untrained = run["buffers"][0]
+
+    assert set(np.unique(untrained)) == {0, 1}
+    assert found.center_loss == pytest.approx(plain_loss(basis.center, untrained, "center")[0])
+
+
+@pytest.mark.parametrize("statistics", ["batch", "center", "initial"])
+@pytest.mark.parametrize("method", ["fn", "pca"])
+def test_slope_is_the_difference_quotient_of_the_loss(make_ring, make_surface, statistics, method):
+    basis, found = make_ring(method, statistics, row=-1)
+    surface = make_surface(basis, statistics)
+    for plane in range(len(basis.seeds)):
+        for axis, direction in enumerate(basis.scaled_directions(plane)):
+            ends = [
+                surface.evaluate(torch.from_numpy(basis.center + np.float32(step) * direction))[0]
+                for step in (1e-3, -1e-3)
+            ]
+            quotient = (ends[0] - ends[1]) / 2e-3
+            scale = found.gradient_norm * float(np.linalg.norm(direction))
+            assert found.slope[plane, axis] == pytest.approx(quotient, abs=SMOOTH * scale)
+
+
+def test_gradient_is_that_of_the_whole_subset_in_its_batches(make_surface, make_basis, plain_loss):
+    basis = make_basis("pca", -1)
+    found = measure_gradient(make_surface(basis, "batch"), basis.center)
+
+    state = plain_loss.network.state_dict()
+    for name, _, shape, part in plain_loss.layouts[0].parts():
+        state[name] = torch.from_numpy(basis.center[part].copy()).view(shape)
+    plain_loss.network.load_state_dict(state)
+    plain_loss.network.train()
+    logits = torch.cat([plain_loss.network(inputs) for inputs, _ in plain_loss.batches])
+    labels = torch.cat([labels for _, labels in plain_loss.batches])
+    torch.nn.functional.cross_entropy(logits, labels).backward()
+    plain = np.concatenate([p.grad.numpy().ravel() for p in plain_loss.network.parameters()])
+
+    np.testing.assert_allclose(found, plain, atol=1e-4 * np.linalg.norm(plain))
+
+
+def test_ring_sees_the_last_snapshot_in_every_plane(make_ring, plain_loss, run):
+    basis, found = make_ring("fn", "batch", row=0)
+    for plane in range(2):
+        place = basis.coordinates[-1, 2 * plane : 2 * plane + 2].astype(np.float32)
+        theta = basis.center + place @ basis.scaled_directions(plane)
+        assert found.converged[plane] == pytest.approx(place)
+        expected = plain_loss(theta, run["buffers"][0], "batch")[0]
+        assert found.converged_loss[plane] == pytest.approx(expected, rel=1e-4)
+    wide = basis.scaled_directions(1).astype(float)
+    np.testing.assert_allclose(found.gram[1], wide @ wide.T, rtol=1e-6)
+
+
+def test_ring_leaves_the_surface_as_it_was(make_surface, make_basis, log):
+    basis = make_basis("pca", -1)
+    surface = make_surface(basis, "center")
+    before = surface.evaluate(surface.to_device(basis.center))
+    buffers = surface.network.buffers.clone()
+    measure_ring(surface, basis, RADIUS, POINTS, log)
+
+    assert torch.equal(surface.network.buffers, buffers)
+    assert surface.evaluate(surface.to_device(basis.center)) == before

@@ -187,11 +187,6 @@ UNFIT = {
         "one of shape (3, 3) that is not",
         "nn.ModuleList",
     ),
-    "graph kept": (
-        with_tensor("memory", lambda: torch.zeros(()), decay),
-        "backward through the graph a second time",
-        "each pass must stand alone",
-    ),
     "changed before backward": (
         changed(lambda n, x: n.logits(x).sigmoid_().mul_(n.classifier.bias).exp().sub_(x.mean())),
         "modified by an inplace operation",

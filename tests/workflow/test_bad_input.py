@@ -646,6 +646,11 @@ CONFIGURATIONS = {
         f"grids.{START}.bn_statistics is 'center'",
         "use 'batch' or 'recalibrate'",
     ),
+    "ring of a recalibrated network": (
+        {"bn_statistics": "recalibrate"} | {"tables": {}},
+        "bn_statistics is 'recalibrate', but rings.",
+        "batch, center or initial",
+    ),
     "evaluation batch too large": (
         {"evaluation": {"batch": 30}},
         "evaluation.batch is 30",

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from lossmap.claims.papers import SHIPPED
+from lossmap.errors import LossmapError
 from lossmap.workflow.configuration import (
     CLOUD_KINDS,
     RULES,
@@ -198,7 +199,8 @@ def test_null_models_of_the_claim_imitate_its_clouds():
     found = {
         (config["clouds"][n]["of"], config["clouds"][n]["model"]) for n in claim["null_clouds"]
     }
-    assert found == {(name, model) for name in claim["clouds"] for model in ("walks", "straight")}
+    clouds = claim["good_clouds"] + claim["bad_clouds"]
+    assert found == {(name, model) for name in clouds for model in ("walks", "straight")}
 
 
 def test_optimizers_are_compared_from_the_same_seeds():
@@ -229,3 +231,53 @@ def test_weight_decay_and_augmentation_are_crossed():
     )
     assert decay == bad | {"optimizer": good["optimizer"]}
     assert augmented == bad | {"augmentation": good["augmentation"]}
+
+
+def test_repeated_clouds_have_seeds_of_their_own_and_stand_in_claims():
+    config = load_configuration(CONFIG, {"scale": "desk"})
+    walks = [name for name in config["clouds"] if name.startswith("c10-good-walks")]
+
+    assert walks == ["c10-good-walks", *(f"c10-good-walks-{i}" for i in range(1, 10))]
+    assert [config["clouds"][name].get("seed") for name in walks] == list(range(10))
+    assert not any("repeats" in cloud for cloud in config["clouds"].values())
+    assert set(walks) < set(config["claims"]["horoi2021"]["horoi-null-control"]["null_clouds"])
+    trees = config["claims"]["horoi2021"]["horoi-phate-continuity"]["trees"]
+    assert [config["clouds"][name]["tree"]["seed"] for name in trees] == [37, 38, 39, 40, 41]
+
+
+def test_claims_mean_every_training_seed_of_the_runs_of_table_1():
+    config = load_configuration(CONFIG, {"scale": "desk"})
+    claims = config["claims"]["ding2023"]
+    cells = claims["ding-fitting-error"]["pca_projections"]
+
+    assert len(cells) == 12
+    assert cells[:3] == [f"c10-resnet20-pca-batch{end}" for end in ("", "-1", "-2")]
+    assert config["projections"][cells[2]]["basis"] == "c10-resnet20-pca-last-2"
+    assert config["bases"]["c10-resnet20-pca-last-2"]["run"] == "c10-resnet20-2"
+    assert [run_recipe(config, f"c10-resnet20{end}")["seed"] for end in ("", "-1", "-2")] == [
+        0,
+        1,
+        2,
+    ]
+    assert not any(name.endswith("-fn-early-1") for name in config["grids"])
+
+
+def test_number_of_repeats_is_the_scale_s(folder):
+    given = write_scale(folder, clouds={"c10-good-walks": {"repeats": 3}, "tree": {"repeats": 1}})
+    clouds = load_configuration(folder, given)["clouds"]
+
+    assert {"c10-good-walks-2", "tree"} <= set(clouds)
+    assert not {"c10-good-walks-3", "tree-1"} & set(clouds)
+
+
+def test_repeat_that_is_called_as_another_cloud_is_refused():
+    other = {"model": "walks", "of": "c10-good", "embeddings": {}}
+    given = {"scale": "desk", "clouds": {"c10-good-walks-1": other}}
+    with pytest.raises(LossmapError, match=r"clouds\.c10-good-walks: a repeat is called"):
+        load_configuration(CONFIG, given)
+
+
+def test_what_the_user_gave_is_left_as_it_was():
+    given = {"scale": "desk", "clouds": {"tree": {"repeats": 2}}}
+    for _ in range(2):
+        assert "tree-1" in load_configuration(CONFIG, given)["clouds"]

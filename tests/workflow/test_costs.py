@@ -63,6 +63,13 @@ def test_a_grid_costs_its_points():
     assert ratio == 9
 
 
+def test_a_ring_costs_its_points_planes_and_gradient():
+    """On PCA's one plane 16 points and the last snapshot, the center, and a gradient for three."""
+    ring = load(rings={"mine": {"basis": PLANE}})
+    points = cost_of(ring, "ring", "mine").macs / cost_of(ring, "grid", PLANE).macs
+    assert points == pytest.approx((16 + 1 + 1 + 3) / ring["grid"]["resolution"] ** 2)
+
+
 @pytest.mark.parametrize("stage", ["grid", "projection"])
 def test_recalibration_doubles_the_passes(stage):
     kinds = {n: {"basis": PLANE, "bn_statistics": n} for n in ("batch", "recalibrate")}

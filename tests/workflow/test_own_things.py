@@ -24,6 +24,7 @@ def tiny_net(*, classes, channels=3, width=1.0):
 CLAIM = '''
 """A claim of my own."""
 from lossmap.claims.declare import Measured, Runs, claim
+from lossmap.claims.ledger import list_numbers
 
 
 @claim(
@@ -36,7 +37,8 @@ from lossmap.claims.declare import Measured, Runs, claim
 def learned(runs):
     """Measure the accuracy."""
     found = [case.history.train_accuracy[-1] for case in runs]
-    return Measured(min(found), min(found), max(found), runs[0].name, min(found) >= 0)
+    numbers = list_numbers("accuracy", {runs[0].name: found[0]})
+    return Measured(min(found), min(found), max(found), numbers, min(found) >= 0)
 '''
 SCALE = """
 recipes: {ding2023: {epochs: 4, batch_size: 10, augmentation: {flip: false, crop_padding: 0}}}
@@ -102,7 +104,7 @@ def test_network_data_scale_grid_figure_and_claim_of_ones_own(project):
         assert np.isfinite(grid["loss"][:]).all()
     assert (results / "figure" / "mine_landscape.png").stat().st_size > 5000
     (row,) = load_claims(results / "claims" / "mine.h5")
-    assert (row.id, row.details) == ("shapes-are-learned", "shapes-mine")
+    assert (row.id, row.numbers[0].case) == ("shapes-are-learned", "shapes-mine")
     assert row.value >= 0
     # An edit of the user's own claim measures it again and nothing else; joined with the others'.
     (package / "claims.py").write_text(CLAIM.replace("runs[0].name", "runs[-1].name"))

@@ -196,7 +196,7 @@ def test_titles_say_the_epoch_of_the_center():
 
 def test_run_and_factory_of_an_artifact():
     config = load()
-    for stage in ("grid", "projection"):
+    for stage in ("grid", "projection", "ring"):
         for name in config[f"{stage}s"]:
             run = maker_of(config, stage, name).run(config, name)
             assert sources(config, stage, name)[1] == f"trajectory/{run}"
@@ -275,16 +275,16 @@ def test_a_setting_given_as_its_default_enters_nothing():
     ids=str,
 )
 def test_how_is_retrained_enters_all_jumps_and_a_minimums_own_only_its(leaf):
-    assert changed(jumps=leaf) == jumps_of()
-    assert changed(minima={"c10-bad": leaf}) == jumps_of("c10-bad")
+    judged = {LEDGER} if "lr" in leaf else set()  # no verdict where it is hotter than training
+    assert changed(jumps=leaf) == jumps_of() | judged
+    assert changed(minima={"c10-bad": leaf}) == jumps_of("c10-bad") | judged
 
 
 def test_an_overridden_leaf_shields_its_minimum():
     lr = {"c10-bad": {"lr": 0.5}}
     before, after = all_specs(load(minima=lr)), all_specs(load(minima=lr, jumps={"lr": 0.25}))
-    assert {name for name in before if before[name] != after[name]} == jumps_of() - jumps_of(
-        "c10-bad"
-    )
+    others = jumps_of() - jumps_of("c10-bad")
+    assert {name for name in before if before[name] != after[name]} == others | {LEDGER}
 
 
 def test_directions_enter_the_clouds_that_hold_them_alone():
@@ -316,6 +316,8 @@ def test_weight_decay_of_a_run_enters_its_trajectory_and_its_jumps():
 )
 def test_retraining_takes_the_recipe_of_the_minimum_but_for_rate_and_length(leaf, retrains):
     own = {"trajectory/c10-wresnet-bad"}
+    if leaf in ({"optimizer": {"lr": 0.2}}, {"schedule": {"factor": 0.5}}):
+        own |= {LEDGER}  # the last rate of training, which retraining must not exceed
     assert changed(runs={"c10-wresnet-bad": leaf}) == (
         own | jumps_of("c10-bad") if retrains else own
     )
@@ -342,8 +344,12 @@ def test_random_labels_enter_their_data_set_alone():
     }
 
 
-def test_the_seed_of_a_null_model_enters_it_alone():
-    assert changed(clouds={"c10-bad-walks": {"seed": 3}}) == {"distance/c10-bad-walks"}
+def test_the_seed_of_a_null_model_enters_it_its_repeats_and_the_ledger():
+    assert changed(clouds={"c10-bad-walks": {"seed": 3}}) == {
+        "distance/c10-bad-walks",
+        "distance/c10-bad-walks-1",
+        LEDGER,
+    }
 
 
 def test_labels_of_figures_are_the_titles_of_their_runs():
@@ -515,7 +521,7 @@ from lossmap.claims.declare import Clouds, Grids, Measured, claim
 @claim("own", says="It holds", statistic="a ratio", rule="above 1",
        on={"grids": Grids(), "clouds": Clouds()})
 def holds(grids, clouds):
-    return Measured(2.0, 2.0, 2.0, "", True)
+    return Measured(2.0, 2.0, 2.0, (), True)
 """
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from lossmap.artifacts.declare import artifact, f32, f64, i64
 
 
-@artifact("basis", version=2)
+@artifact("basis", version=3)
 class Basis:
     """Planes through `center`; plane k is spanned by rows 2k and 2k + 1 of `directions`.
 
@@ -30,6 +30,8 @@ class Basis:
     """Least-squares positions (alpha, beta) of the snapshots along d_0, d_1 of each plane [1]"""
     epochs: i64["snapshots"]
     """Epoch of each snapshot, since initialization [epochs]"""
+    walk_variance_ratio: f64["components"]
+    """Share as `explained_variance_ratio` of a walk of orthogonal steps as long as the run's [1]"""
 
     def scaled_directions(self, plane: int = 0) -> np.ndarray:
         """Return d_0 and d_1 of one plane, float32 (2, params) (ding2023 Eq. 2)."""

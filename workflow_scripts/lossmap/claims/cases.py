@@ -14,7 +14,9 @@ from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.figure import Table, load_panels
 from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Sources
+from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.store import load, load_part
 from lossmap.artifacts.trajectory import History, Trajectory
 
@@ -63,6 +65,38 @@ class GridCase(Case):
 
 
 @dataclass(frozen=True)
+class PlaneCase(Case):
+    """Something evaluated on the planes of a run.
+
+    Attributes
+    ----------
+    of : the data set and the network, as figures call them
+    seed : of the run
+    """
+
+    of: str
+    seed: int
+
+
+class RingCase(PlaneCase):
+    """A ring around a center."""
+
+    @cached_property
+    def ring(self) -> Ring:
+        """The losses and the gradient."""
+        return load(self.sources[f"ring/{self.name}"], Ring)
+
+
+class ProjectionCase(PlaneCase):
+    """A trajectory and its projections."""
+
+    @cached_property
+    def projection(self) -> Projection:
+        """The losses at the snapshots and at their projections."""
+        return load(self.sources[f"projection/{self.name}"], Projection)
+
+
+@dataclass(frozen=True)
 class RunCase(Case):
     """A run.
 
@@ -70,10 +104,12 @@ class RunCase(Case):
     ----------
     label : the optimizer, as the second paper calls it
     seed : of initialization and batches
+    whole : the data set, where all of CIFAR is trained on, as printed; else empty
     """
 
     label: str
     seed: int
+    whole: str = ""
 
     @cached_property
     def history(self) -> History:
@@ -105,6 +141,9 @@ class CloudCase(Case):
     Attributes
     ----------
     of : the cloud that a null model imitates, None for others
+    model : which null model it is, None for others
+    seed : of the null model, the tree or the run of the minimum; -1 for a cloud of runs
+    rates : learning rate of the retraining and the last of the training, of a minimum's cloud
     runs : members of a cloud of runs
     embeddings : in the order of their names
     """
@@ -112,6 +151,9 @@ class CloudCase(Case):
     of: str | None
     runs: tuple[RunCase, ...]
     embeddings: tuple[EmbeddingCase, ...]
+    model: str | None = None
+    seed: int = -1
+    rates: tuple[float, float] | None = None
 
     @cached_property
     def cloud(self) -> Cloud:
@@ -135,8 +177,16 @@ def _open_grid(told: dict, sources: Sources) -> GridCase:
     return GridCase(told["grid"], sources, BasisCase(told["basis"], sources))
 
 
+def _open_ring(told: dict, sources: Sources) -> RingCase:
+    return RingCase(told["ring"], sources, told["of"], told["seed"])
+
+
+def _open_projection(told: dict, sources: Sources) -> ProjectionCase:
+    return ProjectionCase(told["projection"], sources, told["of"], told["seed"])
+
+
 def _open_run(told: dict, sources: Sources) -> RunCase:
-    return RunCase(told["run"], sources, told["label"], told["seed"])
+    return RunCase(told["run"], sources, told["label"], told["seed"], told.get("whole", ""))
 
 
 def _open_cloud(told: dict, sources: Sources) -> CloudCase:
@@ -146,6 +196,9 @@ def _open_cloud(told: dict, sources: Sources) -> CloudCase:
         told["of"],
         tuple(_open_run(run, sources) for run in told["runs"]),
         tuple(EmbeddingCase(n, sources, t) for n, t in sorted(told["embeddings"].items())),
+        told.get("model"),
+        told.get("seed", -1),
+        tuple(told["rates"]) if "rates" in told else None,
     )
 
 
@@ -153,6 +206,8 @@ _OPENERS = {
     "bases": BasisCase,
     "clouds": _open_cloud,
     "grids": _open_grid,
+    "projections": _open_projection,
+    "rings": _open_ring,
     "runs": _open_run,
     "tables": TableCase,
 }

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lossmap.artifacts.claims import Claim
+from lossmap.artifacts.claims import Claim, Number
 from lossmap.claims.cases import Case, open_case
 from lossmap.claims.ledger import judge
 
@@ -49,6 +49,16 @@ def Grids(**limits: object) -> Names:  # noqa: N802
     return Names("grids", **limits)
 
 
+def Projections(**limits: object) -> Names:  # noqa: N802
+    """Return names of projections; the function gets a `ProjectionCase` for each."""
+    return Names("projections", **limits)
+
+
+def Rings(**limits: object) -> Names:  # noqa: N802
+    """Return names of rings; the function gets a `RingCase` for each."""
+    return Names("rings", **limits)
+
+
 def Runs(**limits: object) -> Names:  # noqa: N802
     """Return names of runs; the function gets a `RunCase` for each."""
     return Names("runs", **limits)
@@ -67,17 +77,38 @@ class Measured:
     ----------
     value : the number that decides
     low, high : range over seeds or cases, NaN where there is one case
-    details : every number behind `value`, parts joined by ``"; "``
+    numbers : every number behind `value`
     holds : whether the rule is met
     paper : what the paper prints, where that depends on the data
+    verdict : another than follows from `holds`: `NOT_TESTABLE` where the data do not allow one,
+        `NO_INFORMATION` where the picture would look the same without a landscape
+    other : the same under another reading of the paper, where the verdict may depend on it
     """
 
     value: float
     low: float
     high: float
-    details: str
+    numbers: Sequence[Number]
     holds: bool
     paper: str | None = None
+    verdict: str | None = None
+    other: "Reading | None" = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a claim's function found under another reading of the paper.
+
+    Attributes
+    ----------
+    says : what is read otherwise
+    value, holds, verdict : as in `Measured`
+    """
+
+    says: str
+    value: float
+    holds: bool
+    verdict: str | None = None
 
 
 Measure = Callable[..., Measured]
@@ -135,10 +166,17 @@ class Statement:
             found.value,
             found.low,
             found.high,
-            found.details,
             self.rule,
-            judge(found.holds, testable),
+            judge(found.holds, testable, found.verdict),
+            *_tell_other(found.other, testable),
+            numbers=tuple(found.numbers),
         )
+
+
+def _tell_other(other: Reading | None, testable: bool) -> tuple[str, float, str]:
+    if other is None:
+        return "", float("nan"), ""
+    return other.says, other.value, judge(other.holds, testable, other.verdict)
 
 
 STATEMENTS: dict[str, Statement] = {}
@@ -199,8 +237,8 @@ def _check_on(on: Mapping[str, Names], where: str) -> None:
     for key, names in on.items():
         if not isinstance(names, Names):
             raise TypeError(
-                f"{where}: on[{key!r}] is {names!r}, expected Bases(), Clouds(), Grids(), Runs() "
-                "or Tables()"
+                f"{where}: on[{key!r}] is {names!r}, expected Bases(), Clouds(), Grids(), "
+                "Projections(), Rings(), Runs() or Tables()"
             )
         for other in (names.pairs, names.models):
             if other is not None and other not in on:

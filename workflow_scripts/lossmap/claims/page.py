@@ -9,26 +9,32 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.claims import Claim
+from lossmap.artifacts.claims import Claim, Number
 from lossmap.artifacts.files import write_text
-from lossmap.claims.ledger import NOT_TESTABLE
+from lossmap.claims.ledger import NO_INFORMATION, NOT_TESTABLE
 from lossmap.pages import badge, bullets, escape, format_number, page, table
 
-TONES = {"reproduced": "good", "not reproduced": "bad", NOT_TESTABLE: "neutral"}
+TONES = {
+    "reproduced": "good",
+    "not reproduced": "bad",
+    NOT_TESTABLE: "neutral",
+    NO_INFORMATION: "neutral",
+}
 SIGNS = {"good": "✓", "bad": "✗", "neutral": "–"}
 COLUMNS = (
     "claim",
-    "the paper",
-    "what is measured",
+    "verdict",
     "ours",
     "counts as reproduced if",
-    "verdict",
+    "what is measured",
+    "the paper",
 )
 NOTES = (
     "Each row is a sentence of a paper that can be measured. The number under “ours” is the one "
     "that decides, the range under it that of the cases or seeds that it is taken over.",
     "A verdict is computed by the rule in its row, never typed in; it speaks of this scale only. "
-    "“(ours)” marks a claim that no paper makes.",
+    "“(ours)” marks a claim that no paper makes. Where the verdict hangs on how the paper is read, "
+    "the other reading’s stands below it.",
 )
 
 
@@ -63,18 +69,44 @@ def _count(claims: Sequence[Claim]) -> str:
 def _row(claim: Claim) -> list[str]:
     return [
         f"{escape(claim.claim)}<br><small><code>{escape(claim.id)}</code></small>",
-        escape(claim.paper_value) or "<small>no number</small>",
-        _measured(claim),
-        _ours(claim),
+        _verdict(claim.verdict) + _other_reading(claim),
+        _ours(claim) + _numbers(claim.numbers),
         escape(claim.rule),
-        _verdict(claim.verdict),
+        escape(claim.statistic),
+        escape(claim.paper_value) or "<small>no number</small>",
     ]
 
 
-def _measured(claim: Claim) -> str:
-    parts = [part for part in claim.details.split("; ") if part]
-    numbers = f"<details><summary>all numbers</summary>{bullets(parts)}</details>" if parts else ""
-    return escape(claim.statistic) + numbers
+def _other_reading(claim: Claim) -> str:
+    if not claim.other_verdict:
+        return ""
+    value = format_number(claim.other_value)
+    said = f"{escape(claim.other_reading)}: {value}"
+    return f"<br><small>{said}</small> {_verdict(claim.other_verdict)}"
+
+
+def _numbers(numbers: Sequence[Number]) -> str:
+    lines = describe_numbers(numbers)
+    return f"<details><summary>all numbers</summary>{bullets(lines)}</details>" if lines else ""
+
+
+def describe_numbers(numbers: Sequence[Number]) -> list[str]:
+    """Return a line for each quantity: its cases, the seeds of each as mean and range."""
+    cases: dict[str, dict[str, list[float]]] = {}
+    for each in numbers:
+        cases.setdefault(each.quantity, {}).setdefault(each.case, []).append(each.value)
+    return [
+        f"{quantity}: {', '.join(f'{case} {_summarize(v)}' for case, v in found.items())}"
+        for quantity, found in cases.items()
+    ]
+
+
+def _summarize(values: Sequence[float]) -> str:
+    mean = format_number(float(np.mean(values)))
+    if len(values) == 1:
+        return mean
+    low, high = map(format_number, (min(values), max(values)))
+    return f"{mean} ({low} to {high} of {len(values)})"
 
 
 def _ours(claim: Claim) -> str:

@@ -11,9 +11,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 from scipy.spatial.distance import pdist
-from scipy.stats import rankdata
 
 from lossmap.errors import LossmapError
+from lossmap.geometry.order import correlate_ranks
 from lossmap.geometry.paths import trajectory_rows
 
 LONG = 10.0
@@ -93,8 +93,4 @@ def measure_order(points: np.ndarray, trajectory: np.ndarray) -> float:
 
 
 def _order_of(points: np.ndarray) -> float:
-    times = rankdata(pdist(np.arange(len(points), dtype=float)[:, None]))
-    distances = rankdata(pdist(points))
-    if np.ptp(distances) == 0.0:
-        return 0.0
-    return float(np.corrcoef(times, distances)[0, 1])
+    return correlate_ranks(pdist(np.arange(len(points), dtype=float)[:, None]), pdist(points))

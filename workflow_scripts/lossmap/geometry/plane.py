@@ -64,6 +64,29 @@ def measure_variance_ratios(gram: np.ndarray) -> np.ndarray:
     return np.pad(ratios, (0, max(0, MIN_COMPONENTS - len(ratios))))
 
 
+def measure_walk_ratios(gram: np.ndarray) -> np.ndarray:
+    """Return the variance ratios of a walk whose steps are orthogonal and as long as the run's.
+
+    What a run must exceed to be low-dimensional: even such a walk has most of its variance in few
+    components (Antognini and Sohl-Dickstein 2018). With s_i the squared length of step i, the inner
+    product of the positions k and l is s_1 + … + s_min(k, l).
+
+    Parameters
+    ----------
+    gram : float64 (snapshots, snapshots), centered Gram matrix
+
+    Returns
+    -------
+    float64, as `measure_variance_ratios`
+    """
+    squares = np.diagonal(gram)
+    steps = squares[1:] + squares[:-1] - 2 * np.diagonal(gram, 1)
+    gone = np.concatenate([[0.0], np.cumsum(np.maximum(steps, 0.0))])
+    walk = np.minimum.outer(gone, gone)
+    mean = walk.mean(axis=0)
+    return measure_variance_ratios(walk - mean - mean[:, None] + walk.mean())
+
+
 def measure_coordinates(
     thetas, center: np.ndarray, directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +149,8 @@ def fit_basis(thetas, epochs: np.ndarray, center_row: int, layout: Layout, spec:
     coordinates, products = measure_coordinates(thetas, center, scaled)
     shares = measure_plane_variance(coordinates[rows], products, np.trace(gram))
     epoch, seeds = int(epochs[center_row]), np.asarray(seeds, np.int64)
-    return Basis(center, epoch, directions, scale, seeds, ratios, shares, coordinates, epochs)
+    walk = measure_walk_ratios(gram)
+    return Basis(center, epoch, directions, scale, seeds, ratios, shares, coordinates, epochs, walk)
 
 
 def _window_rows(epochs: np.ndarray, window: list[int] | None) -> np.ndarray:

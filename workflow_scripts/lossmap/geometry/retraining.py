@@ -28,6 +28,7 @@ class Retraining:
     monotone : float64 (jumps,), share of epochs in which ‖r_e‖ falls
     cosine : float64 (jumps,), mean over e >= 1 of cos(r_e, r_0); 1 = along the jump's line
     angle : float64 (jumps,), radians, sum over e of the angle between r_e and r_{e+1}
+    remaining : float64 (jumps,), ‖r_e‖ / ‖r_0‖ at the last epoch; 0 = all the way back
     """
 
     direction: np.ndarray
@@ -36,6 +37,7 @@ class Retraining:
     monotone: np.ndarray
     cosine: np.ndarray
     angle: np.ndarray
+    remaining: np.ndarray
 
 
 def measure_retraining(cloud: Cloud) -> Retraining:
@@ -80,7 +82,23 @@ def measure_return(cloud: Cloud) -> Return:
     LossmapError
         The cloud has no optimum, jumps differ in their number of epochs, or one has no length.
     """
-    paths, products = _products_around_optimum(cloud)
+    return _follow(*_products_around_optimum(cloud), cloud.origins)
+
+
+def measure_embedded_return(points: np.ndarray, origins: Origins) -> Return:
+    """Return the same in an embedding, around the centroid of the last points.
+
+    Raises
+    ------
+    LossmapError
+        As `measure_return`; a jump that starts at the centroid has no length.
+    """
+    return _follow(*_products_around_ends(points, origins), origins)
+
+
+def _follow(
+    paths: Sequence[np.ndarray], products: Iterable[np.ndarray], origins: Origins
+) -> Return:
     if len({len(rows) for rows in paths}) != 1:
         raise LossmapError("the jumps of a cloud differ in their number of epochs")
     along, across = [], []
@@ -92,7 +110,6 @@ def measure_return(cloud: Cloud) -> Return:
         rest = np.diagonal(product) / length - along[-1] ** 2
         across.append(np.sqrt(np.maximum(rest, 0.0)))
     starts = [rows[0] for rows in paths]
-    origins = cloud.origins
     return Return(
         origins.direction[starts], origins.step_size[starts], np.array(along), np.array(across)
     )
@@ -115,39 +132,6 @@ def _products_around_optimum(cloud: Cloud) -> tuple[list[np.ndarray], Iterator[n
     return paths, products
 
 
-def bootstrap_difference(
-    first: Mapping[int, float], second: Mapping[int, float], draws: int = 10_000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Return mean(first) − mean(second) and its 95 % interval over directions drawn with repeats.
-
-    Jumps of one direction are no independent cases: each direction counts with one number. Both
-    groups are drawn alike, for they have the same directions.
-
-    Parameters
-    ----------
-    first, second : value by direction, of the same directions
-
-    Returns
-    -------
-    difference, low, high : low and high are NaN where there is one direction only
-
-    Raises
-    ------
-    LossmapError
-        The groups have different directions, or none.
-    """
-    if not first or first.keys() != second.keys():
-        raise LossmapError(
-            f"expected the same directions in both groups; got {sorted(first)}, {sorted(second)}"
-        )
-    differences = np.array([first[key] - second[key] for key in sorted(first)])
-    if len(differences) == 1:
-        return float(differences[0]), float("nan"), float("nan")
-    rows = np.random.default_rng(seed).integers(0, len(differences), (draws, len(differences)))
-    low, high = np.percentile(differences[rows].mean(axis=1), [2.5, 97.5])
-    return float(differences.mean()), float(low), float(high)
-
-
 def measure_embedded_retraining(points: np.ndarray, origins: Origins) -> Retraining:
     """Return how retraining moves in an embedding.
 
@@ -164,10 +148,62 @@ def measure_embedded_retraining(points: np.ndarray, origins: Origins) -> Retrain
     LossmapError
         A trajectory has no epoch, or starts at the centroid.
     """
+    paths, products = _products_around_ends(points, origins)
+    return _summarize(products, paths, origins)
+
+
+def _products_around_ends(
+    points: np.ndarray, origins: Origins
+) -> tuple[list[np.ndarray], Iterator[np.ndarray]]:
+    """Return as `_products_around_optimum` in an embedding, which leaves the optimum out."""
     paths = list(trajectory_rows(origins.trajectory))
     centroid = points[[rows[-1] for rows in paths]].mean(axis=0)
     products = ((points[rows] - centroid) @ (points[rows] - centroid).T for rows in paths)
-    return _summarize(products, paths, origins)
+    return paths, products
+
+
+def measure_enclosed_areas(points: np.ndarray, trajectory: np.ndarray) -> np.ndarray:
+    """Return the area that each trajectory encloses in the plane over its length squared.
+
+    By the shoelace formula of the closed polygon; 0 = out and back on one ray, 1 / (4π) = a circle.
+    A trajectory that does not move encloses nothing.
+
+    Returns
+    -------
+    float64 (trajectories,)
+    """
+    areas = []
+    for rows in trajectory_rows(trajectory):
+        x, y = (points[rows] - points[rows].mean(axis=0)).T
+        area = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+        length = np.linalg.norm(np.diff(points[rows], axis=0), axis=1).sum()
+        areas.append(area / length**2 if length > 0 else 0.0)
+    return np.array(areas)
+
+
+def measure_turns(distances: np.ndarray, trajectory: np.ndarray) -> np.ndarray:
+    """Return the mean angle between consecutive steps of each trajectory, radians; 0 = straight.
+
+    For consecutive points a, b, c: cos = (|ac|² − |ab|² − |bc|²) / (2 |ab| |bc|), so that distances
+    tell it in any space. A step of no length has no direction and is left out.
+
+    Parameters
+    ----------
+    distances : float64 (rows, rows)
+    trajectory : int64 (rows,), -1 for points of none
+
+    Returns
+    -------
+    float64 (trajectories,), NaN where no turn is left
+    """
+    found = []
+    for rows in trajectory_rows(trajectory):
+        steps, across = distances[rows[:-1], rows[1:]], distances[rows[:-2], rows[2:]]
+        scale = 2 * steps[:-1] * steps[1:]
+        cosines = (across**2 - steps[:-1] ** 2 - steps[1:] ** 2)[scale != 0] / scale[scale != 0]
+        turns = np.arccos(np.clip(cosines, -1, 1))
+        found.append(float(turns.mean()) if len(turns) else float("nan"))
+    return np.array(found)
 
 
 def _summarize(
@@ -179,11 +215,11 @@ def _summarize(
         _describe(product, f"direction {origins.direction[row]}, step {origins.step_size[row]:g}")
         for product, row in zip(products, starts, strict=True)
     ]
-    columns = np.asarray(found).reshape(len(paths), 4).T
+    columns = np.asarray(found).reshape(len(paths), 5).T
     return Retraining(origins.direction[starts], origins.step_size[starts], *columns)
 
 
-def _describe(products: np.ndarray, name: str) -> tuple[float, float, float, float]:
+def _describe(products: np.ndarray, name: str) -> tuple[float, ...]:
     lengths = np.sqrt(np.diagonal(products))
     if len(lengths) < 2 or lengths[0] == 0.0:
         raise LossmapError(
@@ -197,6 +233,7 @@ def _describe(products: np.ndarray, name: str) -> tuple[float, float, float, flo
         float(np.mean(np.diff(lengths) < 0)),
         float(np.nanmean(cosines[0, 1:])) if lengths[1:].any() else float("nan"),
         float(np.nansum(turns)),
+        float(lengths[-1] / lengths[0]),
     )
 
 
@@ -238,13 +275,16 @@ def measure_detours(cloud: Cloud) -> np.ndarray:
     return np.divide(lengths, net, out=np.full_like(lengths, np.inf), where=net > 0)
 
 
-def measure_final_spread(cloud: Cloud, groups: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def measure_final_spread(
+    cloud: Cloud, groups: Mapping[str, Sequence[str]], metric: str = "euclidean"
+) -> dict[str, float]:
     """Return the mean pairwise distance between the last points of each group of sources.
 
     Parameters
     ----------
     cloud : of whole runs
     groups : names of sources, by label
+    metric : ``euclidean`` or ``cosine`` (1 - cosine of the angle, not centered)
 
     Raises
     ------
@@ -253,7 +293,7 @@ def measure_final_spread(cloud: Cloud, groups: Mapping[str, Sequence[str]]) -> d
     """
     _, last = _ends(cloud)
     names = [cloud.origins.sources[index] for index in cloud.origins.source[last]]
-    spread = {}
+    spread, distances = {}, getattr(cloud, metric)
     for label, members in groups.items():
         missing = sorted(set(members) - set(names))
         if missing or len(members) < 2:
@@ -262,7 +302,7 @@ def measure_final_spread(cloud: Cloud, groups: Mapping[str, Sequence[str]]) -> d
                 f"got {', '.join(members) or 'none'}"
             )
         rows = last[[names.index(member) for member in members]]
-        pairs = cloud.euclidean[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)]
+        pairs = distances[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)]
         spread[label] = float(pairs.mean())
     return spread
 

@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from logging import Logger
 from pathlib import Path
@@ -53,7 +53,8 @@ class LossSurface:
     evaluation : ``images``, ``batch``, ``seed``: the fixed, class-balanced subset and its batches
     bn_statistics : ``batch`` normalizes by each evaluation batch itself, so that the loss depends
         on θ and the data alone; ``center`` by given running statistics; ``recalibrate`` by
-        statistics re-estimated over the subset at each θ
+        statistics re-estimated over the subset at each θ; ``initial`` by those of the untrained
+        network, mean 0 and variance 1, as ``net.eval()`` of Li et al. has them at epoch 0
     device : ``cpu`` or ``cuda``
     precision : ``float32``, ``bf16`` for convolutions and linear layers in bfloat16, or ``tf32``
         for those of a GPU in TF32
@@ -74,7 +75,7 @@ class LossSurface:
     ):
         self.bn_statistics, self.precision = bn_statistics, precision
         batch = evaluation["batch"]
-        if bn_statistics == "center" and device == "cpu":
+        if bn_statistics in ("center", "initial") and device == "cpu":
             batch = min(batch, CPU_BATCH)
         rows = choose_balanced(dataset.train_labels, evaluation["images"], evaluation["seed"])
         self.count = len(rows)
@@ -95,12 +96,19 @@ class LossSurface:
     def set_buffers(self, buffers: np.ndarray, other_buffers: np.ndarray | None = None) -> None:
         """Evaluate with these buffers, as a snapshot holds them, from now on.
 
-        What ``bn_statistics`` says of the statistics of batch norms holds nevertheless.
+        What ``bn_statistics`` says of the statistics of batch norms holds nevertheless; under
+        ``initial`` those of the untrained network stay.
         """
+        if self.bn_statistics == "initial":
+            return
         given = {"buffers": buffers, "other_buffers": other_buffers}
         for name, values in given.items():
             if values is not None:
                 self._buffers[name].copy_(torch.from_numpy(values))
+        self.network.load(self._buffers)
+
+    def set_back(self) -> None:
+        """Give the network the buffers that are in force, whatever a pass did to them."""
         self.network.load(self._buffers)
 
     def evaluate(self, theta: torch.Tensor, precision: str | None = None) -> tuple[float, float]:
@@ -151,10 +159,8 @@ class LossSurface:
         """
         buffers = self._buffers
         self.network.load(buffers)
-        device, averaged = self.network.theta.device.type, nullcontext()
-        if self.bn_statistics == "batch":
-            averaged = self.network.batch_statistics()
-        with use_tf32(precision, device), autocast(precision, device), averaged:
+        device = self.network.theta.device.type
+        with use_tf32(precision, device), autocast(precision, device), self.normalization():
             if self.bn_statistics == "recalibrate":
                 buffers = self._recalibrate()
             self._loss.zero_()
@@ -164,6 +170,10 @@ class LossSurface:
                 logits = self.measured(inputs)
                 self._loss += cross_entropy(logits, labels, reduction="none").double().sum()
                 self._correct += (logits.argmax(1) == labels).sum()
+
+    def normalization(self) -> AbstractContextManager[None]:
+        """Normalize by the batch under ``batch``, by the running statistics otherwise."""
+        return self.network.batch_statistics() if self.bn_statistics == "batch" else nullcontext()
 
     def _recalibrate(self) -> dict[str, torch.Tensor]:
         """Return the buffers with the running statistics averaged over all batches."""
@@ -288,7 +298,8 @@ def check_statistics(bn_statistics: str, center_epoch: int, name: str) -> None:
     if bn_statistics == "center" and center_epoch == 0:
         raise LossmapError(
             f"{name}: bn_statistics is 'center', but the center is the untrained network, whose "
-            "running statistics are still mean 0 and variance 1; use 'batch' or 'recalibrate'"
+            "running statistics are still mean 0 and variance 1; use 'batch' or 'recalibrate', or "
+            "'initial' where just that is meant"
         )
 
 

@@ -10,6 +10,7 @@ from plotly.offline import get_plotlyjs
 from lossmap.artifacts.claims import load_claims
 from lossmap.artifacts.files import write_text
 from lossmap.artifacts.store import installed_versions
+from lossmap.claims.page import describe_numbers
 from lossmap.page.collect import (
     collect_curves,
     collect_embedding,
@@ -45,7 +46,11 @@ def render_index(results: Path, plan: Mapping, captions: Mapping[str, Path]) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": format_number, "table": to_html}
+    environment.filters |= {
+        "number": format_number,
+        "numbers": describe_numbers,
+        "table": to_html,
+    }
     papers = [
         paper | {"items": [collect_item(results, target, captions) for target in paper["targets"]]}
         for paper in plan["papers"]

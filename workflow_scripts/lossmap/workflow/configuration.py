@@ -14,6 +14,7 @@ from lossmap.claims.declare import Names, Statement
 from lossmap.claims.papers import SHIPPED, find_statement
 from lossmap.errors import LossmapError, reason
 from lossmap.workflow.colormaps import COLORMAPS
+from lossmap.workflow.repeats import repeat, take_repeats
 from lossmap.workflow.schema import (
     check_against_schema,
     check_name,
@@ -30,6 +31,8 @@ RULES |= {path.stem for path in _RULE_FILES} - {"common"}  # which holds no rule
 _KINDS = {"datasets": "dataset", "bases": "basis", "techniques": "technique"}
 """Registries whose entries have a kind, and what the schema calls such an entry."""
 CIFAR_FILES = {"cifar10": "cifar10.h5", "cifar100": "cifar100.h5"}
+LANDSCAPES = ("grids", "projections", "rings")
+"""Registries whose entries are evaluated on a plane."""
 MIN_SNAPSHOTS = 3
 """Fewer do not span a plane."""
 
@@ -58,9 +61,22 @@ def load_configuration(folder: Path, given: Mapping, files: Iterable[str] = ()) 
     _lay(merged, _read_yaml(_scale_file(folder, scale)))
     _lay(merged, given)
     check_against_schema(merged, None, partial(names_under, merged))
+    _repeat(merged)
     for check in _CHECKS:
         check(merged)
     return merged
+
+
+def _repeat(config: dict) -> None:
+    """Let claims mean every repeat of what they name."""
+    repeats = take_repeats(config)
+    for paper, claims in config["claims"].items():
+        for claim, entry in claims.items():
+            on = _statement_of(claim, f"claims.{paper}.{claim}").on
+            for key in entry.keys() & on.keys():
+                registry = on[key].registry
+                named = (repeat(config, registry, name, repeats) for name in entry[key])
+                entry[key] = [name for names in named for name in names]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -320,7 +336,7 @@ def _check_bases(config: dict) -> None:
 
 
 def _check_landscapes(config: dict) -> None:
-    for registry in ("grids", "projections"):
+    for registry in LANDSCAPES:
         for name, entry in config[registry].items():
             where = f"{registry}.{name}"
             basis = config["bases"][entry["basis"]]
@@ -329,12 +345,22 @@ def _check_landscapes(config: dict) -> None:
                 key = f"{where}.bn_statistics" if "bn_statistics" in entry else "bn_statistics"
                 raise LossmapError(
                     f"configuration: {key} is 'center', but the center of {where} is the untrained "
-                    "network, whose running statistics mean nothing; use 'batch' or 'recalibrate'"
+                    "network, whose running statistics mean nothing; use 'batch' or 'recalibrate', "
+                    "or 'initial' where mean 0 and variance 1 are what is meant"
                 )
 
 
+def _check_rings(config: dict) -> None:
+    for name, entry in config["rings"].items():
+        if statistics_of(config, entry) == "recalibrate":
+            raise LossmapError(
+                f"configuration: bn_statistics is 'recalibrate', but rings.{name} has a gradient, "
+                f"which needs one pass; set rings.{name}.bn_statistics to batch, center or initial"
+            )
+
+
 def statistics_of(config: dict, entry: dict) -> str:
-    """Return the batch-norm statistics of a grid or projection."""
+    """Return the batch-norm statistics of a grid, projection or ring."""
     return entry.get("bn_statistics", config["bn_statistics"])
 
 
@@ -345,7 +371,7 @@ def _check_evaluation(config: dict) -> None:
             f"configuration: evaluation.batch is {batch} for {images} images; every batch needs at "
             "least 2 images: choose a batch that divides evaluation.images"
         )
-    for entry in [*config["grids"].values(), *config["projections"].values()]:
+    for entry in (e for each in LANDSCAPES for e in config[each].values()):
         run = config["bases"][entry["basis"]]["run"]
         _check_images(config, run, "evaluation.images", images)
     for run in config["runs"]:
@@ -547,6 +573,7 @@ _CHECKS = (
     _check_last_batches,
     _check_bases,
     _check_landscapes,
+    _check_rings,
     _check_clouds,
     _check_embeddings,
     _check_evaluation,

@@ -196,6 +196,14 @@ def projection_cost(config: dict, name: str) -> Cost:
     return _evaluation_cost(config, entry, lambda snapshots: snapshots * (1 + 2 * planes))
 
 
+def ring_cost(config: dict, name: str) -> Cost:
+    """Return the cost of a ring: its points, the center, the last snapshot, the gradient."""
+    entry = config["rings"][name]
+    planes = len(config["bases"][entry["basis"]].get("seeds", [0]))
+    points = planes * (config["ring"]["points"] + 1) + 1 + TRAINING_PASSES
+    return _evaluation_cost(config, entry, lambda snapshots: points)
+
+
 def _evaluation_cost(config: dict, entry: dict, count: Callable[[int], int]) -> Cost:
     size = _sizes(config, config["bases"][entry["basis"]]["run"])
     passes = 2 if statistics_of(config, entry) == "recalibrate" else 1

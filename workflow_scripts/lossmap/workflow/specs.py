@@ -28,6 +28,7 @@ STAGES = {
     "bases": "basis",
     "grids": "grid",
     "projections": "projection",
+    "rings": "ring",
     "clouds": "distance",
     "embeddings": "embedding",
     "tables": "table",
@@ -227,6 +228,17 @@ def projection_spec(config: dict, name: str) -> dict:
     }
 
 
+def ring_spec(config: dict, name: str) -> dict:
+    """Return where around a center and on what the loss is evaluated."""
+    entry = config["rings"][name]
+    return {
+        "radius": float(config["ring"]["radius"]),
+        "points": config["ring"]["points"],
+        "bn_statistics": statistics_of(config, entry),
+        "evaluation": config["evaluation"],
+    }
+
+
 def figure_spec(config: dict, name: str, registry: str = "figures") -> dict:
     """Return what a figure shows and how it looks; ``{epoch}`` and ``{data}`` are filled in.
 
@@ -303,16 +315,30 @@ def claims_spec(config: dict, paper: str) -> dict:
 
 def claim_roots(config: dict, paper: str) -> tuple[str, ...]:
     """Return the user's own claims among a paper's, as ``module.path:function``, sorted."""
-    return tuple(sorted(name for name in config["claims"].get(paper, ()) if ":" in name))
+    return tuple(sorted(name for name in config["claims"][paper] if ":" in name))
 
 
 def _claim_case(config: dict, registry: str, name: str) -> dict | str:
     """Return what a claim needs to know of one entry of a registry besides its artifact."""
     if registry == "grids":
         return {"grid": name, "basis": config["grids"][name]["basis"]}
+    if registry in ("projections", "rings"):
+        run = config["bases"][config[registry][name]["basis"]]["run"]
+        return {
+            STAGES[registry]: name,
+            "of": f"{data_title(config, run)} {run_title(config, run)}",
+            "seed": run_recipe(config, run)["seed"],
+        }
     if registry == "runs":
         recipe = run_recipe(config, name)
-        return {"run": name, "label": _rule_of(recipe["optimizer"]), "seed": recipe["seed"]}
+        dataset = config["datasets"][config["runs"][name]["dataset"]]
+        whole = dataset["source"] in CIFAR_FILES and not dataset.get("train")
+        return {
+            "run": name,
+            "label": _rule_of(recipe["optimizer"]),
+            "seed": recipe["seed"],
+            **({"whole": dataset["source"]} if whole else {}),
+        }
     if registry == "clouds":
         cloud = config["clouds"][name]
         return {
@@ -323,8 +349,30 @@ def _claim_case(config: dict, registry: str, name: str) -> dict | str:
                 f"{name}-{technique}": embedding_spec(config, f"{name}-{technique}")
                 for technique in cloud["embeddings"]
             },
+            **_told_of_cloud(config, cloud),
         }
     return name
+
+
+def _told_of_cloud(config: dict, cloud: dict) -> dict:
+    """Return seed and model of a null model or a tree; seed and rates of a minimum."""
+    kind = cloud_kind(cloud)
+    if kind == "minimum":
+        entry = minimum_of(config, cloud["minimum"])
+        recipe = run_recipe(config, entry["run"])
+        last = _last_rate(recipe["optimizer"]["lr"], recipe["schedule"], recipe["epochs"])
+        return {"seed": recipe["seed"], "rates": [float(entry["lr"]), last]}
+    if kind == "model":
+        return {"model": cloud["model"], "seed": cloud.get("seed", 0)}
+    return {"seed": cloud["tree"]["seed"]} if kind == "tree" else {}
+
+
+def _last_rate(rate: float, schedule: dict, epochs: int) -> float:
+    """Return the learning rate of the last epoch of training."""
+    if schedule["name"] == "constant":
+        return float(rate)
+    passed = sum(milestone < epochs for milestone in schedule["milestones"])
+    return float(rate * schedule["factor"] ** passed)
 
 
 def _rule_of(optimizer: dict) -> str:
@@ -371,6 +419,11 @@ def run_of_projection(config: dict, name: str) -> str:
     return config["bases"][config["projections"][name]["basis"]]["run"]
 
 
+def run_of_ring(config: dict, name: str) -> str:
+    """Return the run around whose snapshot a ring lies."""
+    return config["bases"][config["rings"][name]["basis"]]["run"]
+
+
 def run_of_jumps(config: dict, name: str) -> str:
     """Return the run whose minimum is jumped from."""
     return config["minima"][jump_names(config)[name][0]]["run"]
@@ -394,6 +447,11 @@ def grid_sources(config: dict, name: str) -> list[str]:
 def projection_sources(config: dict, name: str) -> list[str]:
     """Return basis, run and data set of a projection."""
     return _plane_sources(config, config["projections"][name]["basis"])
+
+
+def ring_sources(config: dict, name: str) -> list[str]:
+    """Return basis, run and data set of a ring."""
+    return _plane_sources(config, config["rings"][name]["basis"])
 
 
 def _plane_sources(config: dict, basis: str) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.claims import Claim
+from lossmap.artifacts.claims import Ledger
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.embedding import Embedding
@@ -21,6 +21,7 @@ from lossmap.artifacts.figure import Animation, Figure, Table
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.jumps import Jumps, spec_of_resume_points
 from lossmap.artifacts.projection import Projection
+from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.workflow import costs, specs
@@ -219,6 +220,12 @@ for _stage in (
         ),
     ),
     Stage(
+        "ring",
+        Ring,
+        _in("rings"),
+        Maker("ring", specs.ring_spec, specs.ring_sources, costs.ring_cost, run=specs.run_of_ring),
+    ),
+    Stage(
         "jumps",
         Jumps,
         jump_names,
@@ -282,7 +289,7 @@ for _stage in (
     ),
     Stage(
         "claims",
-        Claim,
+        Ledger,
         specs.ledger_names,
         Maker(
             "joined_ledger",
@@ -298,7 +305,7 @@ for _stage in (
             costs.drawing_cost,
             factories=specs.claim_roots,
         ),
-        renderings=("csv", "html"),
+        renderings=("csv", "numbers.csv", "html"),
     ),
 ):
     declare(_stage)
