@@ -98,9 +98,12 @@ def trace_provenance(spec: str, code: str, inputs: Iterable[str | Path]) -> Prov
 
 
 def name_of(path: str | Path) -> str:
-    """Return ``stage/name`` of an artifact's path, independent of where the results lie."""
+    """Return ``stage/name`` of an artifact's path, independent of where the results lie.
+
+    A file that is none is known by its folder too: folders of checkpoints hold equal names.
+    """
     path = Path(path)
-    return f"{path.parent.name}/{path.stem}" if path.suffix == ".h5" else path.name
+    return f"{path.parent.name}/{path.stem if path.suffix == '.h5' else path.name}"
 
 
 def digest_of(path: str | Path) -> str:

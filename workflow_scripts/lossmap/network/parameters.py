@@ -64,7 +64,7 @@ def create_network(spec: dict, device: str = "cpu") -> FlatNetwork:
 
     Parameters
     ----------
-    spec : ``factory``, ``width``, ``classes``, ``channels``, ``seed``
+    spec : ``factory``, ``classes``, ``channels``, ``seed``, and ``width`` or ``arguments``
     device : ``cpu`` or ``cuda``
 
     Raises
@@ -76,8 +76,9 @@ def create_network(spec: dict, device: str = "cpu") -> FlatNetwork:
         spec["factory"],
         classes=spec["classes"],
         channels=spec["channels"],
-        width=spec["width"],
+        width=spec.get("width", 1.0),
         seed=spec["seed"],
+        arguments=spec.get("arguments"),
     )
     return FlatNetwork(module, device)
 

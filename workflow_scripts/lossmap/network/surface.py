@@ -32,7 +32,7 @@ from lossmap.logs import format_seconds
 from lossmap.network.arithmetic import autocast, use_tf32
 from lossmap.network.capture import Replayed
 from lossmap.network.folding import fold_batch_norms
-from lossmap.network.images import choose_balanced, move_images
+from lossmap.network.images import choose_balanced, move_images, use_moments
 from lossmap.network.memory import explain_memory
 from lossmap.network.parameters import create_network, describe_network
 from lossmap.network.precision import check_precision
@@ -205,8 +205,10 @@ def open_surface(
         The basis has another number of parameters than the network, or ``center`` is asked for and
         the center is the untrained network.
     """
-    check_statistics(spec["bn_statistics"], basis.center_epoch, str(trajectory))
-    network = describe_network(read_provenance(trajectory).parameters()["network"], dataset)
+    made = read_provenance(trajectory).parameters()
+    if "checkpoints" not in made:  # a network that was loaded was trained before
+        check_statistics(spec["bn_statistics"], basis.center_epoch, str(trajectory))
+    network, dataset = describe_network(made["network"], dataset), use_moments(dataset, made)
     precision = spec.get("precision", "float32")
     surface = LossSurface(
         dataset, network, spec["evaluation"], spec["bn_statistics"], device, precision

@@ -1,0 +1,20 @@
+"""Import one run from checkpoints of somebody's own training (rule imported_trajectory)."""
+
+from pathlib import Path
+
+from lossmap.network.importing import import_run
+
+from lossmap import logs
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.store import begin_job, load, name_of
+from lossmap.devices import lease_device
+from lossmap.network.arithmetic import fix_arithmetic
+
+log = logs.start(snakemake.log[0])
+provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
+images = load(snakemake.input.dataset, Dataset)
+files = {name_of(path): Path(path) for path in snakemake.input.checkpoints}
+
+with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
+    fix_arithmetic(snakemake.threads, device, snakemake.resources.cuda_graphs)
+    import_run(images, files, device, snakemake.output[0], provenance, log)
