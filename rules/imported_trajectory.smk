@@ -18,6 +18,6 @@ rule imported_trajectory:
     params:
         **recipe("imported_trajectory"),
     message:
-        "trajectory {wildcards.name}, imported"
+        "trajectory {wildcards.name}"
     script:
         "../workflow_scripts/imported_trajectory.py"

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from lossmap.network.importing import import_run
-
 from lossmap import logs
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.store import begin_job, load, name_of
 from lossmap.devices import lease_device
 from lossmap.network.arithmetic import fix_arithmetic
+from lossmap.network.importing import import_run
 
 log = logs.start(snakemake.log[0])
 provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)

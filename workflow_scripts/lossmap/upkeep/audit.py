@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lossmap.artifacts.provenance import Provenance, resume_folder
 from lossmap.artifacts.seal import read_mark
-from lossmap.artifacts.store import digest_of, name_of, verify_artifact
+from lossmap.artifacts.store import verify_artifact
 from lossmap.errors import LossmapError
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.freshness import in_order
@@ -102,12 +102,11 @@ def _expected_inputs(
 ) -> dict[str, str]:
     """Return the digests of the sources that are there; of those that are not, as recorded."""
     stage, name = target.split("/", 1)
-    recorded, files = provenance.inputs, expected.files(stage, name)
+    recorded, there = provenance.inputs, expected.digests(stage, name)
     found = {source: digests.get(source) for source in expected.sources(stage, name)}
-    there = [file for file in files if file.is_file()]
     if not found and not there:  # downloaded, or its file is not here: nothing to compare with
         return dict(recorded)
-    found |= {name_of(file): digest_of(file) for file in there}
+    found |= there
     return {source: digest or recorded.get(source, "missing") for source, digest in found.items()}
 
 
@@ -159,7 +158,8 @@ def _find_idle_resume_points(expected: Expected, digests: Mapping[str, str]) -> 
             yield Finding("orphaned", folder, "resume points of no part of this configuration")
             continue
         sources = expected.sources(stage, name)
-        now = expected.of_resume_points(stage, name, {s: digests.get(s, "") for s in sources})
+        inputs = {s: digests.get(s, "") for s in sources} | expected.digests(stage, name)
+        now = expected.of_resume_points(stage, name, inputs)
         if folder != resume_folder(expected.path(stage, name), now):
             yield Finding("orphaned", folder, "resume points of other settings, code or inputs")
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import read_provenance
+from lossmap.artifacts.store import name_of, read_provenance
 from lossmap.workflow.codehash import hash_code
+from lossmap.workflow.digests import Digests
 from lossmap.workflow.stages import STAGES, Pack, maker_of, pack_of, sources, spec_of
 from lossmap.workflow.targets import all_targets
 
@@ -42,6 +43,7 @@ class Expected:
     ) -> None:
         self.config, self.search = config, search
         self.results, self.movie = Path(results), movie
+        self._digests = Digests(self.results / ".resume" / "digests.json")
         self._hash = cache(lambda script, reached: hash_code(script, reached, search))
         for target in all_targets(config):
             self._code(*target.split("/", 1))
@@ -97,6 +99,11 @@ class Expected:
         """Return the files outside of the results that an artifact is made from."""
         find = maker_of(self.config, stage, name).files
         return [] if find is None or self.is_kept(stage, name) else find(self.config, name)
+
+    def digests(self, stage: str, name: str) -> dict[str, str]:
+        """Return the digests of the `files` that are there, by the names that an artifact notes."""
+        there = [file for file in self.files(stage, name) if file.is_file()]
+        return {name_of(file): self._digests.of(file) for file in there}
 
     def is_kept(self, stage: str, name: str) -> bool:
         """Tell whether an artifact is used as it is, whatever made it: data sets, if so configured.

@@ -37,7 +37,8 @@ class Survey:
 def survey(expected: Expected, targets: Iterable[str]) -> Survey:
     """Compare the marks of artifacts with what they should be; reads 512 bytes of each.
 
-    What a data set was made from outside of the results is not looked at.
+    What a data set was made from outside of the results is not looked at; the checkpoints of an
+    imported run are.
     """
     found = Survey([], [], [], [])
     marks: dict[str, Mark] = {}
@@ -62,7 +63,8 @@ def _is_fresh(expected: Expected, target: str, mark: Mark, marks: Mapping[str, M
     sources = expected.sources(stage, name)
     if not sources or not marks.keys() >= set(sources):  # a source that is missing is made first
         return True
-    return mark.inputs == mark_inputs({source: marks[source].content for source in sources})
+    contents = {source: marks[source].content for source in sources}
+    return mark.inputs == mark_inputs(contents | expected.digests(stage, name))
 
 
 def in_order(config: dict, targets: Iterable[str]) -> list[str]:
@@ -85,6 +87,7 @@ def mend_times(expected: Expected, fresh: Iterable[str]) -> None:
     for target in fresh:
         stage, name = target.split("/", 1)
         sources = [expected.path(*source.split("/", 1)) for source in expected.sources(stage, name)]
+        sources += expected.files(stage, name) if sources else []
         newest = max((path.stat().st_mtime_ns for path in sources if path.is_file()), default=0)
         beside = [*expected.renderings(stage, name), *expected.records(stage, name)]
         for path in (expected.path(stage, name), *beside):

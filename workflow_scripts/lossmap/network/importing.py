@@ -1,0 +1,120 @@
+"""Runs that were trained elsewhere: from their checkpoints to a trajectory, one after the other.
+
+Resumable after every checkpoint; memory does not grow with their number. What is measured of each
+is what training measures, by the same functions.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing
+from logging import Logger
+from pathlib import Path
+
+import numpy as np
+
+from lossmap.artifacts.curves import SNAPSHOT_CURVES
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.provenance import Provenance, open_resume_folder
+from lossmap.artifacts.store import is_made, save
+from lossmap.artifacts.trajectory import History, Trajectory
+from lossmap.errors import LossmapError
+from lossmap.network.checkpoint import Checkpoint
+from lossmap.network.images import choose_balanced, move_images, use_moments
+from lossmap.network.memory import explain_memory
+from lossmap.network.parameters import FlatNetwork, create_network, describe_network
+from lossmap.network.reading import put_into, read_checkpoint
+from lossmap.network.training import Measures
+
+
+def import_run(
+    dataset: Dataset,
+    files: Mapping[str, Path],
+    device: str,
+    artifact: str | Path,
+    provenance: Provenance,
+    log: Logger,
+) -> None:
+    """Read the checkpoints of one run, or the rest of them, and write its trajectory.
+
+    Parameters
+    ----------
+    dataset : what losses and accuracies are measured on
+    files : path of each file that the specification names under ``checkpoints``
+    device : ``cpu`` or ``cuda``
+    artifact : the trajectory to write
+    provenance : what is stored with it; its specification is that of `imported_spec`
+    log : receives one line per checkpoint
+
+    Raises
+    ------
+    LossmapError
+        A checkpoint cannot be read or is of another network, a loss is not finite, or the disk or
+        the memory of the GPU is full.
+    """
+    spec = provenance.parameters()
+    what = f"import of '{spec['run']}'"
+    with explain_memory(what):
+        network = create_network(describe_network(spec["network"], dataset), device)
+        measures = make_measures(use_moments(dataset, spec), spec["metrics"], device)
+    widths = {"thetas": network.layout.size, "buffers": network.buffer_layout.size}
+    with closing(Checkpoint(open_resume_folder(artifact, provenance), widths)) as kept:
+        if is_made(artifact, provenance):
+            log.info("%s: made by the job of a killed workflow that was waited for", spec["run"])
+            return
+        with explain_memory(what):
+            curves = _read_all(spec["checkpoints"], files, network, measures, kept, log)
+        epochs = np.array([entry["epoch"] for entry in spec["checkpoints"]])
+        trajectory = Trajectory(
+            kept.rows("thetas", len(epochs)),
+            kept.rows("buffers", len(epochs)),
+            History(epochs, **curves),
+            network.layout.to_tensors(),
+            network.buffer_layout.to_tensors(),
+        )
+        save(artifact, trajectory, provenance)
+        kept.discard()
+
+
+def make_measures(dataset: Dataset, metrics: dict | None, device: str) -> Measures:
+    """Return the images that snapshots are measured on: all, or as many training images as said."""
+    rows = None
+    if metrics:
+        rows = choose_balanced(dataset.train_labels, metrics["images"], 0, "metrics.images")
+    train, test = (move_images(dataset, split, device) for split in ("train", "test"))
+    return Measures(train, rows, test)
+
+
+def _read_all(
+    entries: list[dict],
+    files: Mapping[str, Path],
+    network: FlatNetwork,
+    measures: Measures,
+    kept: Checkpoint,
+    log: Logger,
+) -> dict[str, np.ndarray]:
+    """Read what is not there yet, append it to the rows on disk and return the curves."""
+    curves = kept.load() or {name: np.zeros(0) for name in SNAPSHOT_CURVES}
+    for number in range(len(curves["train_loss"]), len(entries)):
+        epoch, names = entries[number]["epoch"], entries[number]["files"]
+        where = f"{files[names[0]]} (epoch {epoch})"
+        put_into(network.module, read_checkpoint([files[name] for name in names], epoch), where)
+        found = measures.take(network, "running")
+        if not np.isfinite(found["train_loss"]):
+            raise LossmapError(
+                f"{where}: its training loss is {found['train_loss']}; leave this checkpoint out"
+            )
+        curves = {name: np.append(curves[name], found[name]) for name in SNAPSHOT_CURVES}
+        rows = {
+            "thetas": network.theta.cpu().numpy(),
+            "buffers": network.buffers.cpu().numpy(),
+        }
+        kept.save(rows, {"rows": np.int64(number + 1), **curves})
+        log.info(
+            "%d/%d  epoch %d  loss %.3f  train %.1f %%  test %.1f %%",
+            number + 1,
+            len(entries),
+            epoch,
+            found["train_loss"],
+            100 * found["train_accuracy"],
+            100 * found["test_accuracy"],
+        )
+    return {name: curves[name] for name in SNAPSHOT_CURVES}
