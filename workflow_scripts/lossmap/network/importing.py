@@ -54,7 +54,7 @@ def import_run(
     what = f"import of '{spec['run']}'"
     with explain_memory(what):
         network = create_network(describe_network(spec["network"], dataset), device)
-        measures = make_measures(use_moments(dataset, spec), spec["metrics"], device)
+        measures = make_measures(use_moments(dataset, spec), spec, device)
     widths = {"thetas": network.layout.size, "buffers": network.buffer_layout.size}
     with closing(Checkpoint(open_resume_folder(artifact, provenance), widths)) as kept:
         if is_made(artifact, provenance):
@@ -74,11 +74,12 @@ def import_run(
         kept.discard()
 
 
-def make_measures(dataset: Dataset, metrics: dict | None, device: str) -> Measures:
+def make_measures(dataset: Dataset, spec: dict, device: str) -> Measures:
     """Return the images that snapshots are measured on: all, or as many training images as said."""
     rows = None
-    if metrics:
-        rows = choose_balanced(dataset.train_labels, metrics["images"], 0, "metrics.images")
+    if spec["metrics"]:
+        seed, count = spec["network"]["seed"], spec["metrics"]["images"]
+        rows = choose_balanced(dataset.train_labels, count, seed, "metrics.images")
     train, test = (move_images(dataset, split, device) for split in ("train", "test"))
     return Measures(train, rows, test)
 
