@@ -120,7 +120,8 @@ def test_checkpoints_of_a_foreign_script_become_a_surface_with_its_trajectory(im
     with h5py.File(imported.path("grid", "mine")) as grid:
         center = grid["loss"][1, 1]
     with h5py.File(imported.path("figure", "mine_surface")) as figure:
-        assert figure["panels/a/trajectory_alphas"].shape == (10,)
+        (panel,) = figure.values()
+        assert panel["trajectory"].shape == (10, 3)
     with h5py.File(imported.path("projection", "mine")) as projection:
         assert projection["loss"][-1] == pytest.approx(center, abs=1e-6)
     assert imported.path("figure", "mine_surface", "png").stat().st_size > 5000

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import yaml
 
+from lossmap.artifacts.checkpoints import Snapshot, find_checkpoints
 from lossmap.claims.declare import Names, Statement
 from lossmap.claims.papers import SHIPPED, find_statement
 from lossmap.errors import LossmapError, reason
-from lossmap.workflow.checkpoints import Snapshot, find_checkpoints
 from lossmap.workflow.colormaps import COLORMAPS
 from lossmap.workflow.schema import (
     LISTED,
@@ -211,7 +211,9 @@ def is_imported(config: Mapping, run: str) -> bool:
 
 def checkpoints_of(config: Mapping, run: str) -> list[Snapshot]:
     """Return the snapshots of an imported run; raises LossmapError as `find_checkpoints`."""
-    return find_checkpoints(config["runs"][run]["checkpoints"], f"runs.{run}.checkpoints")
+    return find_checkpoints(
+        config["runs"][run]["checkpoints"], f"configuration: runs.{run}.checkpoints"
+    )
 
 
 def kept_epochs(config: Mapping, run: str) -> list[int]:

@@ -3,9 +3,9 @@
 import pytest
 from torch import nn
 
+from lossmap.artifacts.checkpoints import find_checkpoints
 from lossmap.artifacts.recording import SnapshotRecorder
 from lossmap.errors import LossmapError
-from lossmap.workflow.checkpoints import find_checkpoints
 
 
 @pytest.fixture(autouse=True)

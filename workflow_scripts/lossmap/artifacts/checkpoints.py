@@ -37,7 +37,7 @@ def find_checkpoints(given: str | list[str], where: str) -> list[Snapshot]:
     Parameters
     ----------
     given : a pattern such as ``ckpt/epoch_*.pt``, or a list of them
-    where : key of the configuration, for messages
+    where : what they are given by, for messages
 
     Raises
     ------
@@ -52,7 +52,7 @@ def find_checkpoints(given: str | list[str], where: str) -> list[Snapshot]:
             other = found.setdefault(snapshot.epoch, snapshot)
             if other is not snapshot:
                 raise LossmapError(
-                    f"configuration: {where}: '{other.files[0]}' and '{snapshot.files[0]}' are "
+                    f"{where}: '{other.files[0]}' and '{snapshot.files[0]}' are "
                     f"both of epoch {snapshot.epoch}; rename one, or narrow the pattern"
                 )
     return [found[epoch] for epoch in sorted(found)]
@@ -61,9 +61,7 @@ def find_checkpoints(given: str | list[str], where: str) -> list[Snapshot]:
 def _match(pattern: str, where: str) -> list[Path]:
     found = sorted(map(Path, glob(pattern, recursive=True)))
     if not found:
-        raise LossmapError(
-            f"configuration: {where}: nothing matches '{pattern}' in {Path.cwd()}; correct it"
-        )
+        raise LossmapError(f"{where}: nothing matches '{pattern}' in {Path.cwd()}; correct it")
     return found
 
 
@@ -71,7 +69,7 @@ def _snapshots_of(path: Path, where: str) -> Iterator[Snapshot]:
     files = tuple(_weights_in(path, where)) if path.is_dir() else (path,)
     if path.suffix not in SUFFIXES and not path.is_dir():
         raise LossmapError(
-            f"configuration: {where}: '{path}' is no checkpoint that can be read; expected "
+            f"{where}: '{path}' is no checkpoint that can be read; expected "
             f"{', '.join(SUFFIXES)} or a folder checkpoint-N: narrow the pattern"
         )
     if path.suffix in RECORDED:
@@ -85,7 +83,7 @@ def _weights_in(folder: Path, where: str) -> list[Path]:
         if found := sorted(folder.glob(pattern)):
             return found
     raise LossmapError(
-        f"configuration: {where}: '{folder}' holds none of {', '.join(_WEIGHTS)}; name files of "
+        f"{where}: '{folder}' holds none of {', '.join(_WEIGHTS)}; name files of "
         "weights, or a folder that has some"
     )
 
@@ -98,6 +96,6 @@ def _epoch_of(path: Path, where: str) -> int:
         if numbers:
             return int(numbers[-1])
     raise LossmapError(
-        f"configuration: {where}: '{path}' has no number in its name, so its epoch is unknown; "
+        f"{where}: '{path}' has no number in its name, so its epoch is unknown; "
         "rename it to something like epoch_12.pt"
     )
