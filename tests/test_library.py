@@ -141,13 +141,13 @@ def test_what_does_not_fit_is_one_line(run, batches):
     path, model = run
     _, thetas = lossmap.load_run(str(path), model)
     plane = lossmap.fit_plane(thetas)
-    with pytest.raises(LossmapError, match="plane: 267 parameters, but the model has 10"):
+    with pytest.raises(LossmapError, match="plane: 243 parameters, but the model has 10"):
         lossmap.evaluate_landscape(nn.Linear(4, 2), batches, plane)
     with pytest.raises(LossmapError, match="resolution is 4, expected an odd number"):
         lossmap.evaluate_landscape(model, batches, plane, resolution=4)
     with pytest.raises(LossmapError, match="bn_statistics is 'running', expected batch, center"):
         lossmap.evaluate_landscape(model, batches, plane, bn_statistics="running")
-    with pytest.raises(LossmapError, match=r"thetas: shape \(267,\), expected \(snapshots, params"):
+    with pytest.raises(LossmapError, match=r"thetas: shape \(243,\), expected \(snapshots, params"):
         lossmap.fit_plane(thetas[0])
     with pytest.raises(LossmapError, match="epochs: 2 numbers for 6 snapshots"):
         lossmap.fit_plane(thetas, [1, 2])
