@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -83,16 +84,10 @@ def resnet18(num_classes, features=64):
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * f, num_classes)]
     return nn.Sequential(*stem, *(Block(*size) for size in sizes), *head)
 '''
-MINE = """
-datasets: {mine: {source: hdf5, file: digits.h5}}
-runs: {mine: {dataset: mine, network: "nets:resnet18", arguments: {num_classes: 10, features: 8},
-              checkpoints: "ckpt/epoch_*.pt", normalize: {mean: [0.25], std: [0.4]}}}
-bases: {mine-pca: {run: mine, method: pca, center: last}}
-grids: {mine: {basis: mine-pca, bn_statistics: center}}
-projections: {mine: {basis: mine-pca, bn_statistics: center}}
-figures: {mine_surface: {columns: 1, panels: [{draw: surface, grid: mine, projection: mine, trajectory: true}]}}
-"""  # noqa: E501
-COMMAND = ("mine_surface", "--configfile", "mine.yaml")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text().split("## Your own run")[1]
+MINE = README.split("```yaml\n")[1].split("```")[0]
+COMMAND = tuple(README.split("snakemake ")[1].split("\n")[0].replace("--cores 2 ", "").split())
 MADE = ["basis/mine-pca", "figure/mine_surface", "grid/mine", "projection/mine", "trajectory/mine"]
 
 
@@ -105,7 +100,7 @@ def imported(shared_project):
     environment = shared_project.environment() | {"PYTHONPATH": ""}
     subprocess.run([sys.executable, "train.py"], cwd=folder, env=environment, check=True)
     (folder / "mine.yaml").write_text(MINE)
-    assert len(MINE.strip().splitlines()) <= 8
+    assert len(MINE.splitlines()) <= 8
     shared_project.snakemake(*COMMAND)
     return shared_project
 
