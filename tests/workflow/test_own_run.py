@@ -5,14 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import yaml
+from tests_support import Project
 
 from lossmap.artifacts.store import load_part, stream
 from lossmap.artifacts.trajectory import Trajectory
+from lossmap.upkeep.archive import write_archive
+from lossmap.workflow.configuration import load_configuration
+from lossmap.workflow.expected import Expected
 
 pytestmark = pytest.mark.slow
 
@@ -162,3 +168,19 @@ def test_malicious_pickle_is_named_and_not_executed(imported):
     said = done.stdout + done.stderr
     assert "ckpt/epoch_11.pt: refused: it asks for 'posix.system'" in said
     assert not (imported.folder / "executed").exists()
+
+
+def test_archive_holds_the_checkpoints_and_is_gone_on_from(imported, tmp_path, monkeypatch):
+    folder = imported.folder
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    given = yaml.safe_load(MINE) | {"scale": "tiny"}
+    config = load_configuration(folder / "config", given)
+    search = [folder / "workflow_scripts", folder]
+    expected = Expected(config, search, Path("results", "tiny"))
+    write_archive(tmp_path / "mine.tar", folder, expected, given)
+    with tarfile.open(tmp_path / "mine.tar") as tar:
+        tar.extractall(tmp_path, filter="data")
+    theirs = Project(tmp_path / "mine")
+    assert (theirs.folder / "ckpt" / "epoch_3.pt").is_file()
+    assert theirs.planned("mine_surface", "--configfile", "archive.yaml") == []

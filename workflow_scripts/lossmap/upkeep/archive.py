@@ -93,18 +93,30 @@ def _workflow_files(root: Path, expected: Expected) -> Iterator[tuple[str, Path]
             if file.is_file() and "__pycache__" not in file.parts:
                 yield str(file.relative_to(root)), file
     pairs = [target.split("/", 1) for target in all_targets(expected.config)]
+    for file in (file for pair in pairs for file in _checkpoints(expected, *pair)):
+        yield _place_beneath(file, "a checkpoint"), file
     for function in {f for pair in pairs for f in expected.reached(*pair)}:
         yield from _own_modules(function.partition(".")[0].partition(":")[0], expected)
     for module in expected.config["extensions"]:
         yield from _own_modules(module.partition(".")[0], expected)
     for maker in (maker for _, maker in all_makers() if maker.home != ROOT):
         for file in (maker.rule_file, maker.script):
-            if not file.is_relative_to(Path.cwd()):
-                raise LossmapError(
-                    f"{file}: a stage of your own, outside of {Path.cwd()}, which an archive "
-                    "cannot hold; copy it into this folder"
-                )
-            yield str(file.relative_to(Path.cwd())), file
+            yield _place_beneath(file, "a stage of your own"), file
+
+
+def _checkpoints(expected: Expected, stage: str, name: str) -> list[Path]:
+    """Return the files that an imported run is made from; data sets are kept as they are."""
+    return expected.files(stage, name) if expected.sources(stage, name) else []
+
+
+def _place_beneath(file: Path, what: str) -> str:
+    file = file.absolute()
+    if not file.is_relative_to(Path.cwd()):
+        raise LossmapError(
+            f"{file}: {what}, outside of {Path.cwd()}, which an archive cannot hold; copy it into "
+            "this folder"
+        )
+    return str(file.relative_to(Path.cwd()))
 
 
 def _own_modules(top: str, expected: Expected) -> Iterator[tuple[str, Path]]:
