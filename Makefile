@@ -38,10 +38,11 @@ SNAKE_SOURCES := Snakefile rules
 
 define REQUIRE_PYTHON
 import sys
-if sys.version_info[:2] != (3, 11):
+if not (3, 11) <= sys.version_info[:2] <= (3, 13):
     found = ".".join(map(str, sys.version_info[:3]))
-    sys.exit(f"{sys.executable} is Python {found}, but lossmap is locked for Python 3.11; "
-             "install it, or name an environment that has it: make VENV=path/to/venv")
+    sys.exit(f"{sys.executable} is Python {found}, but lossmap needs Python 3.11, 3.12 or 3.13; "
+             "get one, e.g. uv python install 3.12, or name an environment that has it: "
+             "make VENV=path/to/venv")
 endef
 export REQUIRE_PYTHON
 
@@ -53,22 +54,42 @@ help: ## list the targets
 ## --- environment
 
 .PHONY: env
-env: $(ENVIRONMENT) ## make .venv from the lock, or check the environment that VENV names
+env: $(ENVIRONMENT) ## make .venv from the lock (CPU=1: without CUDA), or check the one that VENV names
+
+# A name may be there and not run, as shims of pyenv do: the first that runs and fits is taken. Commands
+# are joined by &&, because make 3.81 of macOS ignores .SHELLFLAGS.
+PYTHONS ?= python3.11 python3.12 python3.13 python3
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+PIP_OPTIONS = $(if $(CPU),--extra-index-url $(CPU_INDEX))
 
 .venv/requirements.lock: $(LOCK)
-	@python=$$(PATH="$${PATH#*:}" command -v python3.11 || PATH="$${PATH#*:}" command -v python3) \
-	  || { echo "no python3.11 and no python3 found; install Python 3.11" >&2; exit 1; }; \
-	"$$python" -c "$$REQUIRE_PYTHON"; \
-	echo "making .venv from $(LOCK) (several minutes the first time)"; \
-	"$$python" -m venv .venv
-	@.venv/bin/python -m pip install -qq --disable-pip-version-check --no-input -r $(LOCK)
-	@cp $(LOCK) $@
+	@export PATH="$${PATH#*:}"; python=; \
+	for name in $(PYTHONS); do \
+	  if "$$name" -c "$$REQUIRE_PYTHON" 2> /dev/null; then python=$$name; break; fi; \
+	done; \
+	if test -z "$$python"; then \
+	  echo "none of $(PYTHONS) runs as Python 3.11, 3.12 or 3.13; get one, e.g." \
+	    "uv python install 3.12 (docs/install.md)" >&2; exit 1; \
+	fi; \
+	echo "making .venv from $(LOCK) with $$("$$python" -V) (several minutes the first time)" \
+	  && "$$python" -m venv .venv
+	@$(if $(CPU),grep -vE '^(cuda|nvidia|triton)' $(LOCK),cat $(LOCK)) > .venv/chosen.txt \
+	  && .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input \
+	    $(PIP_OPTIONS) -r .venv/chosen.txt \
+	  && cp $(LOCK) $@
+
+NEEDED := snakemake torch torchvision numpy scipy sklearn phate umap matplotlib pandas h5py yaml \
+  jsonschema filelock threadpoolctl plotly jinja2 docutils
 
 .PHONY: given-environment
 given-environment:
 	@test -x "$(BIN)/python" \
 	  || { echo "VENV=$(VENV): no $(VENV)/bin/python; unset VENV to have .venv made" >&2; exit 1; }
 	@"$(BIN)/python" -c "$$REQUIRE_PYTHON"
+	@"$(BIN)/python" -c "import importlib.util as u, sys; \
+	  lacking = [n for n in '$(NEEDED)'.split() if not u.find_spec(n)]; \
+	  sys.exit('VENV=$(VENV) lacks ' + ', '.join(lacking) + '; run: ' \
+	  '$(VENV)/bin/python -m pip install -r $(LOCK)' if lacking else 0)"
 
 .PHONY: lock
 lock: env ## resolve envs/requirements.in again into the lock and the conda environment
@@ -89,10 +110,14 @@ desk: SCALE := desk
 desk: run ## real CIFAR at laptop size (DATA_DIR=folder with cifar10.h5, else downloaded)
 
 .PHONY: run
-run: env ## every figure and table of SCALE
-	@snakemake all $(OPTIONS)
+run: env ## every figure and table of SCALE, and the page that shows them
+	@snakemake all page $(OPTIONS)
+	@echo "page:    results/$(SCALE)/index.html"
 	@echo "figures: results/$(SCALE)/figure"
 	@echo "tables:  results/$(SCALE)/table"
+
+.PHONY: page
+page: run ## one HTML file to explore and to send, after making what is missing: results/SCALE/index.html
 
 .PHONY: report
 report: run ## one HTML file to read and to send, after making what is missing: results/SCALE/report.html
@@ -142,6 +167,17 @@ lint: env ## ruff, snakefmt, snakemake --lint, import contracts
 	@snakefmt --check $(SNAKE_SOURCES) || { echo "run: make format" >&2; exit 1; }
 	@snakemake --lint --config scale=demo
 	@lint-imports --no-cache --no-logo
+
+# Each Python that runs here makes an environment of its own and runs the tests in it.
+.PHONY: matrix
+matrix: ## make test under every Python of PYTHONS that runs here, one after the other
+	@for name in python3.11 python3.12 python3.13; do \
+	  if "$$name" -c "$$REQUIRE_PYTHON" 2> /dev/null; then \
+	    "$$name" -m venv .venv-$$name \
+	      && .venv-$$name/bin/python -m pip install -qq --no-input $(PIP_OPTIONS) -r $(LOCK) \
+	      && $(MAKE) test VENV=.venv-$$name || exit 1; \
+	  else echo "$$name does not run here: skipped"; fi; \
+	done
 
 # One thread a process: two test processes share the machine with the Snakemakes that they start.
 .PHONY: test
@@ -200,3 +236,16 @@ gpu-data: ## cut the images of gpu-evidence out of DATA_DIR/cifar10.h5: at most 
 gpu-evidence: ## the star and the ring at nearly the paper's size, within BUDGET seconds; goes on when called again
 	@$(GPU_PYTHON) tests/gpu/evidence.py --budget $(BUDGET) --data $(GPU_DATA) \
 	  --out $(GPU_OUT)/evidence --state $(GPU_OUT)/state
+
+## --- releases
+
+.PHONY: release
+release: ## write VERSION into pyproject.toml and CITATION.cff, date the changelog, commit and tag
+	@test -n "$(VERSION)" || { echo "which one? make release VERSION=x.y.z" >&2; exit 1; }
+	@test -z "$$(git status --porcelain)" || { echo "commit or stash first: the tree is not clean" >&2; exit 1; }
+	@sed -i.bak 's/^version = ".*"/version = "$(VERSION)"/' pyproject.toml \
+	  && sed -i.bak 's/^version: .*/version: $(VERSION)/' CITATION.cff \
+	  && sed -i.bak "s/^## Unreleased/## Unreleased\n\n## $(VERSION), $$(date +%F)/" CHANGELOG.md \
+	  && rm -f pyproject.toml.bak CITATION.cff.bak CHANGELOG.md.bak \
+	  && git commit -qam "Release $(VERSION)" && git tag "v$(VERSION)" \
+	  && echo "tagged v$(VERSION); push it when you like"

@@ -9,6 +9,7 @@ report: "rules/captions/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/estimate.smk"
+include: "rules/page.smk"
 
 
 for _, maker in all_makers():

@@ -20,6 +20,7 @@ from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.estimate import estimate_spec
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.freshness import mend_times, survey
+from lossmap.workflow.page import page_plan, page_sources
 from lossmap.workflow.stages import (
     Pack,
     all_makers,

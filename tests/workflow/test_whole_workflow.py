@@ -2,10 +2,12 @@
 
 import csv
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from browser import find_faults, open_browser, open_page
 
 from lossmap.figures.movies import choose_movie
 from lossmap.workflow.configuration import load_configuration
@@ -195,3 +197,65 @@ def test_equal_jobs_give_equal_bytes(whole):
         file.unlink()
     whole.snakemake(str(grid.relative_to(whole.folder)))
     assert [file.read_bytes() for file in (path, grid)] == before
+
+
+@pytest.fixture(scope="module")
+def page(whole):
+    """Give the page of everything that was made."""
+    whole.snakemake("page")
+    return whole.folder / "results" / "tiny" / "index.html"
+
+
+def test_page_holds_every_figure_table_film_and_digest(whole, page):
+    text = page.read_text()
+    for name in (*FIGURES, "ding2023_table1", "horoi2021_animation"):
+        assert f'id="{name}"' in text
+    for path in artifacts(whole):
+        with h5py.File(path) as file:
+            assert file.attrs["digest"] in text, path
+    assert page.stat().st_size < 25e6
+    assert "://" not in text.partition("<script>")[0].replace("data:", "")
+
+
+def test_page_is_made_again_only_after_a_change(whole, page):
+    assert whole.planned("page") == []
+    whole.edit("rules/captions/ding2023_fig2.rst", "a way down", "the way down")
+    assert whole.planned("page") == ["page/tiny"]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_page_can_be_read_turned_played_and_saved_from(whole, page, width, scheme):
+    with open_browser() as browser, open_page(browser, page, width, scheme) as shown:
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        assert find_faults(shown) == []
+
+        viewer = shown.locator("[data-views=landscapes]")
+        viewer.scroll_into_view_if_needed()
+        viewer.locator(".plot.js-plotly-plot canvas").first.wait_for()
+        plot = viewer.locator(".plot")
+        camera = "plot => JSON.stringify(plot._fullLayout.scene.camera.eye)"
+        before, box = plot.evaluate(camera), plot.bounding_box()
+        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        plot.evaluate("plot => plot.on('plotly_hover', e => plot.hovered = e.points[0].z)")
+        shown.mouse.move(*middle)
+        shown.wait_for_function("document.querySelector('.plot').hovered > 0")
+        shown.mouse.down()
+        shown.mouse.move(middle[0] + 60, middle[1] + 20, steps=4)
+        shown.mouse.up()
+        assert plot.evaluate(camera) != before
+
+        heights = "plot => Array.from(plot._fullData[0].z[0]).join()"
+        before = plot.evaluate(heights)
+        viewer.locator("input[type=range]").press("End")
+        shown.wait_for_timeout(500)
+        assert plot.evaluate(heights) != before
+
+        film = shown.locator("video")
+        film.scroll_into_view_if_needed()
+        shown.wait_for_function("document.querySelector('video').readyState >= 2")
+
+        for suffix in ("pdf", "h5"):
+            with shown.expect_download() as saving:
+                shown.locator(f"#ding2023_fig2 a[download$='.{suffix}']").click()
+            wanted = whole.path("figure", "ding2023_fig2", suffix).read_bytes()
+            assert Path(saving.value.path()).read_bytes() == wanted

@@ -298,7 +298,7 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
         panel["method"] = embedding_spec(config, panel["embedding"])["method"]
         if "minimum" in cloud:
             run = config["minima"][cloud["minimum"]]["run"]
-            panel["title"] = panel.get("title", "").replace("{data}", _data_title(config, run))
+            panel["title"] = panel.get("title", "").replace("{data}", data_title(config, run))
         if "runs" in cloud:
             panel["labels"] = {run: run_title(config, run) for run in cloud["runs"]}
     if "grid" in panel:
@@ -309,7 +309,7 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
     return panel
 
 
-def _data_title(config: dict, run: str) -> str:
+def data_title(config: dict, run: str) -> str:
     """Return what a run's data set is called."""
     dataset = config["runs"][run]["dataset"]
     return config["datasets"][dataset].get("title", dataset)
@@ -325,7 +325,7 @@ def table_spec(config: dict, name: str) -> dict:
     columns = []
     for column in config["tables"][name]["columns"]:
         run = run_of_projection(config, column["projections"]["center"]["pca"])
-        title = _data_title(config, run)
+        title = data_title(config, run)
         here = "" if title == column["dataset"] else f" (here {title})"
         columns.append(column | {"dataset": column["dataset"] + here})
     return {"table": name, "columns": columns}

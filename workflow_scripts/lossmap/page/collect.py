@@ -1,0 +1,183 @@
+"""Gathers what the page shows from the results of a scale: artifacts in, plain values out."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from plotly import graph_objects as go
+
+from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.curves import SNAPSHOT_CURVES
+from lossmap.artifacts.embedding import Embedding
+from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.store import digest_of, load, load_part, read_provenance, stream
+from lossmap.artifacts.trajectory import Trajectory
+from lossmap.interactive.curves import draw_curves
+from lossmap.interactive.embedding import draw_embedding
+from lossmap.interactive.landscape import Center, draw_landscape
+from lossmap.page.captions import Caption, read_caption
+
+MEDIA = {
+    "png": "image/png",
+    "pdf": "application/pdf",
+    "csv": "text/csv",
+    "tex": "application/x-tex",
+    "html": "text/html",
+    "h5": "application/x-hdf5",
+    "mp4": "video/mp4",
+    "gif": "image/gif",
+}
+MEASURES = {
+    "train_loss": "training loss (nats)",
+    "test_loss": "test loss (nats)",
+    "train_accuracy": "training accuracy",
+    "test_accuracy": "test accuracy",
+    "theta_norm": "L2 norm of the parameters",
+}
+AXES = {"phate": "PHATE", "tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that the page holds whole."""
+
+    name: str
+    uri: str
+    size: int
+
+    @property
+    def suffix(self) -> str:
+        """Return what kind of file it is, as people call it."""
+        return self.name.rpartition(".")[2].upper()
+
+
+@dataclass(frozen=True)
+class Item:
+    """A figure, a table or an animation with its caption and its files."""
+
+    name: str
+    stage: str
+    caption: Caption
+    files: Mapping[str, File]
+    settings: str
+    table: str = ""
+    downloads: list[File] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class View:
+    """An interactive figure, as plotly's JSON."""
+
+    title: str
+    figure: str
+
+
+def embed(path: Path) -> File:
+    """Return a file as a data URI."""
+    content = path.read_bytes()
+    kind = MEDIA.get(path.suffix[1:], "application/octet-stream")
+    encoded = base64.b64encode(content).decode()
+    return File(path.name, f"data:{kind};base64,{encoded}", len(content))
+
+
+def collect_item(results: Path, target: str, captions: Mapping[str, Path]) -> Item:
+    """Return a figure, a table or an animation, ``stage/name``."""
+    stage, name = target.split("/", 1)
+    artifact = results / f"{target}.h5"
+    caption = read_caption(captions[name]) if name in captions else Caption(name)
+    found = sorted(artifact.parent.glob(f"{name}.*"))
+    files = {path.suffix[1:]: embed(path) for path in found if path.suffix[1:] in MEDIA}
+    settings = json.dumps(read_provenance(artifact).parameters(), indent=1, ensure_ascii=False)
+    table = _read_table(artifact.with_suffix(".csv")) if stage == "table" else ""
+    shown = ("mp4", "png", "html")
+    downloads = [file for suffix, file in files.items() if suffix not in shown]
+    return Item(name, stage, caption, files, settings, table, downloads)
+
+
+def _read_table(path: Path) -> str:
+    frame = pd.read_csv(path)
+    return frame.to_html(index=False, border=0, na_rep="", float_format=lambda v: f"{v:.4g}")
+
+
+def collect_landscape(results: Path, entry: Mapping) -> View:
+    """Return the landscapes of one run on one kind of plane."""
+    centers = [_read_center(results, each) for each in entry["centers"]]
+    centers.sort(key=lambda pair: pair[0])
+    return _view(entry["title"], draw_landscape([center for _, center in centers]))
+
+
+def _read_center(results: Path, entry: Mapping) -> tuple[int, Center]:
+    grid, basis = load(results / f"{entry['grid']}.h5", Grid), results / f"{entry['basis']}.h5"
+    epoch = int(load_part(basis, Basis, "center_epoch"))
+    path, epochs = load_part(basis, Basis, "coordinates"), load_part(basis, Basis, "epochs")
+    parts = (grid.alphas, grid.betas, grid.loss, grid.accuracy, path[:, :2], epochs)
+    return epoch, Center(f"epoch {epoch}", *parts)
+
+
+def collect_embedding(results: Path, entry: Mapping) -> View:
+    """Return an embedded cloud with what is known of each point."""
+    found = load(results / f"{entry['embedding']}.h5", Embedding)
+    origins = found.origins
+    names = np.array([*origins.sources, "none"])
+    columns = {
+        "trajectory": origins.trajectory,
+        "epoch": origins.epoch,
+        "loss": origins.train_loss,
+        "accuracy": origins.train_accuracy,
+        "run": names[origins.source],
+    }
+    if (origins.direction >= 0).any():
+        columns |= {"direction": origins.direction, "step_size": origins.step_size}
+    if len(origins.sources) < 2:
+        del columns["run"]
+    axis = AXES.get(entry["method"], entry["method"])
+    return _view(entry["title"], draw_embedding(found.points, columns, axis=axis))
+
+
+def collect_curves(results: Path, title: str, runs: Mapping[str, str]) -> View:
+    """Return the curves of the runs on one data set."""
+    curves = {}
+    for name, label in runs.items():
+        with stream(results / "trajectory" / f"{name}.h5", Trajectory) as run:
+            curves[label] = {key: run[key][()] for key in ("epochs", *SNAPSHOT_CURVES)}
+    return _view(title, draw_curves(curves, MEASURES))
+
+
+def _view(title: str, figure: go.Figure) -> View:
+    return View(title, figure.to_json(remove_uids=True).replace("</", "<\\/"))
+
+
+def tabulate_times(results: Path) -> pd.DataFrame:
+    """Return jobs, wall-clock time and memory of each stage, from the benchmark files."""
+    rows = [
+        {"stage": path.parent.name} | pd.read_csv(path, sep="\t").iloc[-1].to_dict()
+        for path in sorted((results / "benchmark").rglob("*.tsv"))
+    ]
+    if not rows:
+        return pd.DataFrame()
+    frame = pd.DataFrame(rows)
+    for column in ("s", "max_rss"):
+        frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    jobs = frame.groupby("stage", sort=False)
+    return pd.DataFrame(
+        {
+            "jobs": jobs.size(),
+            "seconds in all": jobs["s"].sum().round(1),
+            "longest, seconds": jobs["s"].max().round(1),
+            "most memory, MB": jobs["max_rss"].max().round(0),
+        }
+    ).reset_index()
+
+
+def tabulate_artifacts(results: Path, targets: list[str]) -> pd.DataFrame:
+    """Return the digest of every artifact's content and the hash of the code that made it."""
+    rows = []
+    for target in targets:
+        path = results / f"{target}.h5"
+        code = read_provenance(path).code
+        rows.append({"artifact": target, "content": digest_of(path), "code": code})
+    return pd.DataFrame(rows)
