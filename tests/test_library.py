@@ -85,6 +85,8 @@ def test_from_a_training_loop_to_figures(run, batches):
     for plot in (lossmap.plot_surface, lossmap.plot_contour):
         figure = plot(grid, plane, z_scale="linear")
         assert len(figure.axes) == 3  # the landscape, its bar, and that of the epochs
+    interactive = lossmap.explore(grid, plane)
+    np.testing.assert_array_equal(interactive.data[0].x, grid.alphas)
     for name, values in model.state_dict().items():
         # The pass above counted a batch; nothing of ours changed the model.
         if not name.startswith("1.running") and "num_batches" not in name:

@@ -15,6 +15,7 @@ _PLACES = {
     "embed": "embedding.notebook",
     "plot_surface": "figures.notebook",
     "plot_contour": "figures.notebook",
+    "explore": "interactive.notebook",
 }
 __all__ = list(_PLACES)
 
