@@ -70,8 +70,8 @@ def build_network(
             shown = ", ".join(f"{key}={value}" for key, value in given.items())
             raise LossmapError(
                 f"network factory {factory!r}: expected a network for ({shown}), "
-                f"got {kind_and_reason(error)}; the function must accept these keywords, or give "
-                "its own under 'arguments' of the run"
+                f"got {kind_and_reason(error)}; give the keywords that the function accepts under "
+                "'arguments' of the run, or let it accept these"
             ) from error
     _check_network(network, factory)
     return network
