@@ -10,6 +10,8 @@ SCALE ?= demo
 DATA_DIR ?=
 CONFIGFILE ?=
 BECAUSE ?=
+TARGETS ?=
+FROM ?=
 LOCK := envs/requirements.lock
 
 # The copy of the lock inside .venv says which lock it was made from.
@@ -133,8 +135,9 @@ audit: env ## what is stale, missing, orphaned or damaged in results/SCALE, from
 	@$(UPKEEP) audit $(UPKEEP_OPTIONS)
 
 .PHONY: adopt
-adopt: env ## keep results though code has changed: make adopt SCALE=desk BECAUSE="renamed a variable"
-	@$(UPKEEP) adopt $(UPKEEP_OPTIONS) --because "$(BECAUSE)"
+adopt: env ## list what a change of code would keep: make adopt TARGETS=grid FROM=HEAD~1; with BECAUSE="why", keep it
+	@$(UPKEEP) adopt $(UPKEEP_OPTIONS) --targets $(TARGETS) --from "$(FROM)" \
+	  $(if $(strip $(BECAUSE)),--because "$(BECAUSE)")
 
 .PHONY: archive
 archive: env ## results, workflow, lock and citation of SCALE as one file: lossmap-SCALE.tar
@@ -206,8 +209,8 @@ fuzz: env ## read artifacts of every stage, damaged at random: make fuzz FUZZ=50
 	@LOSSMAP_FUZZ=$(FUZZ) pytest -s -p no:xdist --timeout=0 tests/workflow/test_damage.py
 
 .PHONY: format-doc
-format-doc: env ## docs/format.md from the declarations of the artifacts
-	@python -m lossmap.artifacts.describe > docs/format.md
+format-doc: env ## the kinds in docs/format.md from the declarations of the artifacts
+	@python -m lossmap.artifacts.describe
 
 .PHONY: format
 format: env ## format the code

@@ -11,15 +11,16 @@ ROOT = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
 from lossmap.artifacts.canonical import canonical_json
+from lossmap.artifacts.provenance import expect_orphan, forget_orphan
+from lossmap.code.reach import search_folders
 from lossmap.devices import list_visible_gpus
 from lossmap.errors import LossmapError
 from lossmap.figures.movies import choose_movie
 from lossmap.workflow import engine
-from lossmap.workflow.codehash import hash_code, search_folders
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.estimate import estimate_spec
 from lossmap.workflow.expected import Expected
-from lossmap.workflow.freshness import mend_times, survey
+from lossmap.workflow.freshness import is_whole, mend_times, survey
 from lossmap.workflow.page import page_plan, page_sources
 from lossmap.workflow.stages import (
     Pack,
@@ -72,6 +73,9 @@ with one_line():
 CAPTIONS = {path.stem: str(path) for path in sorted((ROOT / "rules/captions").glob("*_*.rst"))}
 config["captions"] = CAPTIONS
 
+# Where a job looks for local modules. Not among its params: another place is no other result.
+config["code_folders"] = [str(folder.resolve()) for folder in SEARCH]
+
 # Snakemake counts `gpu` but knows no devices: without a limit it would start every GPU job at once.
 if GPUS and not SUBMITS:
     engine.limit_resource(workflow, "gpu", len(GPUS) * config["jobs_per_gpu"])
@@ -85,11 +89,21 @@ def paths(targets):
     ]
 
 
+def refuse(found):
+    """End with the first of some things that hinder, if there are any."""
+    if found:
+        more = f" (and {len(found) - 1} more like it)" if found[1:] else ""
+        sys.exit(f"error: {found[0]}{more}")
+
+
 def look_over():
     """Return the artifacts that are stale by their own headers; mend times, name what is none."""
     if not engine.is_main_process(workflow):
         return set()
     found = survey(EXPECTED, all_targets(config))
+    refuse(found.unreadable)
+    no_record = "no record of Snakemake's; delete it, or its folder: no result depends on it"
+    refuse([f"{path}: {no_record}" for path in engine.find_broken_records()])
     mend_times(EXPECTED, found.fresh)
     for target in found.foreign:
         said = f"{EXPECTED.path(*target.split('/', 1))}: damaged, or no artifact of lossmap"
@@ -98,6 +112,21 @@ def look_over():
 
 
 STALE = look_over()
+
+
+def settle(stage, name):
+    """Take the artifact of a job that a killed Snakemake left over for what it is: whole, or not.
+
+    Such a job may end at any moment, until its artifact is made anew.
+    """
+    path = str(EXPECTED.path(stage, name))
+    if engine.is_incomplete(workflow, path):
+        expect_orphan(path)
+        if not is_whole(EXPECTED, f"{stage}/{name}"):
+            return
+        for made in (path, *map(str, EXPECTED.renderings(stage, name))):
+            engine.complete(workflow, made)
+    forget_orphan(path)
 
 
 def patterns(rule):
@@ -126,6 +155,9 @@ def upstream(rule, stage=None, suffixes=("",)):
 
     def find(wildcards):
         made, names = stage_of(rule), Pack(wildcards.name, suffixes).names
+        if engine.is_main_process(workflow):
+            for name in names:
+                settle(made, name)
         stale = [EXPECTED.path(made, name) for name in names if f"{made}/{name}" in STALE]
         engine.force(workflow, map(str, stale))
         found = [source.split("/", 1) for source in EXPECTED.sources(made, names[0])]
@@ -146,6 +178,7 @@ def recipe(rule, suffixes=("",)):
     return {
         "spec": lambda wildcards: EXPECTED.job_spec(stage, Pack(wildcards.name, suffixes)),
         "code": lambda wildcards: EXPECTED.code(stage, wildcards.name + suffixes[0]),
+        "roots": lambda wildcards: EXPECTED.reached(stage, wildcards.name + suffixes[0]),
     }
 
 

@@ -14,6 +14,5 @@ rule estimate:
         jobs_per_gpu=config["jobs_per_gpu"],
     params:
         spec=lambda wildcards: canonical_json(estimate_spec(config)),
-        code=hash_code(ROOT / "workflow_scripts/estimate.py", (), SEARCH),
     script:
         "../workflow_scripts/estimate.py"

@@ -16,7 +16,7 @@ SCRIPTS = sorted(SOURCES.glob("*.py"))
 MAX_SCRIPT_LINES = 40
 
 # What loading a room must not load. phate itself imports matplotlib: embedding may.
-LIGHT = ["artifacts", "claims", "devices", "errors", "geometry", "logs", "workflow"]
+LIGHT = ["artifacts", "claims", "code", "devices", "errors", "geometry", "logs", "workflow"]
 BANNED = {
     "torch": [*LIGHT, "embedding", "figures"],
     "matplotlib": [*LIGHT, "network"],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lossmap.errors import LossmapError
 from lossmap.logs import format_seconds
 
 PACKAGE = Path(__file__).parents[1] / "workflow_scripts"
@@ -66,6 +67,10 @@ def test_expected_error_is_one_line_without_traceback(tmp_path):
     assert without_time(done.stderr) == "error: a.h5: damaged; delete it\n"
 
 
+def test_expected_error_is_one_line_whatever_it_quotes():
+    assert str(LossmapError("runs: 'a\nb\u2028c' is unknown")) == "runs: 'a\\nb\\nc' is unknown"
+
+
 def test_expected_error_with_a_cause_is_one_line_too(tmp_path):
     log = tmp_path / "job.log"
     done = run_job(
@@ -78,6 +83,38 @@ def test_expected_error_with_a_cause_is_one_line_too(tmp_path):
     assert done.returncode == 1
     assert without_time(log.read_text()) == "error: short\n"
     assert done.stderr == log.read_text()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "raise MemoryError('no room')",
+        "import numpy; numpy.empty(2**52)",
+        "raise RuntimeError('DefaultCPUAllocator: not enough memory: you tried to get it')",
+        "raise ImportError('libtorch.so: failed to map segment from shared object')",
+        "raise OSError(12, 'Cannot allocate memory')",
+    ],
+)
+def test_too_little_memory_is_one_line_with_the_job(tmp_path, line):
+    done = run_job(tmp_path / "grid" / "c10.log", line)
+    assert done.returncode == 1
+    (said,) = done.stderr.splitlines()
+    assert without_time(said).startswith("error: grid/c10: out of memory (")
+    assert said.endswith("run again")
+
+
+def test_too_little_memory_for_the_libraries_of_a_job_is_one_line(tmp_path):
+    script = tmp_path / "tmp.trajectory.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(PACKAGE)!r})\n"
+        "from lossmap import logs\n"
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29))\n"
+        "import torch\n"
+    )
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: trajectory: out of memory (")
 
 
 def test_unexpected_error_has_its_traceback_in_the_log(tmp_path):

@@ -14,5 +14,5 @@ spec = provenance.parameters()
 movie = Path(snakemake.output.movie).suffix.removeprefix(".")
 
 panels = collect_panels(spec, {name_of(path): path for path in snakemake.input})
-save_panels(snakemake.output.data, Animation, panels, provenance)
 write_animation(spec, panels, snakemake.output.movie, movie)
+save_panels(snakemake.output.data, Animation, panels, provenance)

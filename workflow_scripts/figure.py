@@ -12,5 +12,5 @@ provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 spec = provenance.parameters()
 
 panels = collect_panels(spec, {name_of(path): path for path in snakemake.input})
-save_panels(snakemake.output.data, Figure, panels, provenance)
 save_figure(draw_figure(spec, panels), snakemake.output.pdf, snakemake.output.png)
+save_panels(snakemake.output.data, Figure, panels, provenance)

@@ -12,5 +12,5 @@ provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 
 papers = {Path(path).stem: load_claims(path) for path in snakemake.input}
 rows = [claim for claims in papers.values() for claim in claims]
-save_claims(snakemake.output.data, snakemake.output.csv, rows, provenance)
 save_page(snakemake.output.page, papers)
+save_claims(snakemake.output.data, snakemake.output.csv, rows, provenance)

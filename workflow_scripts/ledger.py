@@ -15,5 +15,5 @@ spec = provenance.parameters()
 claims = measure_claims(spec, {name_of(path): path for path in snakemake.input})
 for claim in claims:
     log.info("%s: %.4g (%s)", claim.id, claim.value, claim.verdict)
-save_claims(snakemake.output.data, snakemake.output.csv, claims, provenance)
 save_page(snakemake.output.page, {Path(snakemake.output.page).stem: claims})
+save_claims(snakemake.output.data, snakemake.output.csv, claims, provenance)

@@ -10,6 +10,6 @@ provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
 spec = provenance.parameters()
 
 frame = tabulate_fitting_errors(spec, {name_of(path): path for path in snakemake.input})
-save_panels(snakemake.output.data, Table, table_panels(frame), provenance)
 save_table(frame, snakemake.output.csv, snakemake.output.tex)
 save_page(frame, spec["table"], snakemake.output.page)
+save_panels(snakemake.output.data, Table, table_panels(frame), provenance)

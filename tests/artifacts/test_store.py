@@ -27,6 +27,7 @@ from lossmap.artifacts.store import (
     read_provenance,
     save_artifact,
     trace_provenance,
+    verify_artifact,
 )
 from lossmap.errors import LossmapError
 
@@ -54,6 +55,12 @@ def contents(**changed):
         "scalar": np.float64(0.5),
         "z_group/curve": np.array([1.0, np.inf, np.nan]),
     } | changed
+
+
+def test_verifying_what_is_no_file_names_it_and_does_not_wait(tmp_path):
+    os.mkfifo(tmp_path / "a.h5")
+    with pytest.raises(LossmapError, match=r"a\.h5: no such file, but a pipe or a device"):
+        verify_artifact(tmp_path / "a.h5", KIND)
 
 
 def save(path, kind=KIND, provenance=PROVENANCE, **changed):

@@ -13,8 +13,8 @@ from plain_loops import Child, alternate, make_point, random_dataset, timed
 
 from lossmap.geometry.planes.fn import draw_filter_normalized
 from lossmap.network.arithmetic import fix_arithmetic
-from lossmap.network.flops import count_forward_macs
 from lossmap.network.surface import LossSurface, spread_positions
+from lossmap.network.throughput import count_forward_macs
 
 NETWORK = {
     "factory": "lossmap.network.models.resnet:resnet20",

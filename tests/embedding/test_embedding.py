@@ -16,7 +16,7 @@ from lossmap.artifacts.distance import Origins
 from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import load, read_provenance
-from lossmap.embedding.embed import align_axes, embed, save_embeddings
+from lossmap.embedding.embed import align_axes, embed, save_embedding
 from lossmap.embedding.technique import refusing_changes, select_distances
 from lossmap.embedding.techniques.phate import TIMES
 from lossmap.embedding.tree import grow_tree
@@ -326,31 +326,24 @@ def test_phate_keeps_the_order_along_branches_and_a_plain_projection_does_not():
     assert found["phate"]["longest_gap"] < found["umap"]["longest_gap"]
 
 
-def test_all_techniques_of_a_cloud_are_saved_each_with_its_own_spec(tmp_path, jumps):
-    techniques = {f"good-{name}": SPECS[name] for name in ("pca", "phate")}
-    paths = [tmp_path / f"{name}.h5" for name in reversed(techniques)]
-    provenance = Provenance(canonical_json(techniques), "c0de", {"distance/good": "abc"})
-    save_embeddings(jumps, provenance.split(paths))
+@pytest.mark.parametrize("name", ["pca", "phate"])
+def test_an_embedding_is_saved_with_its_own_spec(tmp_path, jumps, name):
+    path, spec = tmp_path / f"good-{name}.h5", SPECS[name]
+    save_embedding(jumps, path, Provenance(canonical_json(spec), "c0de", {"distance/good": "abc"}))
 
-    for path in paths:
-        kept = read_provenance(path)
-        assert kept.parameters() == techniques[path.stem]
-        assert (kept.code, kept.inputs) == ("c0de", {"distance/good": "abc"})
-        wanted = embed(jumps, techniques[path.stem])
-        assert load(path, Embedding).points.tobytes() == wanted.points.tobytes()
-    assert load(tmp_path / "good-phate.h5", Embedding).diagnostics.keys() == {
-        "t",
-        "entropy",
-        "potential",
-        "graph_components",
-    }
+    kept = read_provenance(path)
+    assert kept.parameters() == spec
+    assert (kept.code, kept.inputs) == ("c0de", {"distance/good": "abc"})
+    assert load(path, Embedding).points.tobytes() == embed(jumps, spec).points.tobytes()
+    reported = {"t", "entropy", "potential", "graph_components"}
+    own = {"phate": reported, "pca": {"explained_variance_ratio"}}
+    assert load(path, Embedding).diagnostics.keys() == own[name]
 
 
 def test_error_names_the_embedding(tmp_path, jumps):
-    techniques = {"good-phate": SPECS["phate"] | {"knn": 999}}
-    made = Provenance(canonical_json(techniques), "", {}).split([tmp_path / "good-phate.h5"])
+    made = Provenance(canonical_json(SPECS["phate"] | {"knn": 999}), "", {})
     with pytest.raises(LossmapError, match=r"good-phate\.h5: method 'phate': knn is 999"):
-        save_embeddings(jumps, made)
+        save_embedding(jumps, tmp_path / "good-phate.h5", made)
 
 
 SCRIPT = """

@@ -221,3 +221,11 @@ def test_an_impossible_option_is_named(pair, options, message):
 def test_source_data_of_another_figure_are_refused(landscape):
     with pytest.raises(LossmapError, match="2 panels declared, but the source data hold panel-a"):
         draw_figure(spec_of({"draw": "surface"}, {"draw": "surface"}), {"panel-a": landscape()})
+
+
+def test_legend_explains_a_mark_that_is_hollow(landscape):
+    panel = landscape(converged=np.array([1.5, 0.0, np.nan]))
+    spec = {"figure": "fig", "columns": 1, "panels": [{"draw": "contour"}]}
+    (legend,) = draw_figure(spec, {"panel-a": panel}).legends
+    words = [text.get_text() for text in legend.get_texts()]
+    assert words == ["center", "converged point, projected, loss unknown"]

@@ -396,3 +396,26 @@ def test_a_color_or_mark_without_data_is_refused(tmp_path, jump_cloud, entry, lo
     word = value if isinstance(value, str) else value[0]
     with pytest.raises(LossmapError, match=f"'{key}: {word}' needs what embedding 'cloud'"):
         collect({"embedding/cloud": tmp_path / "cloud.h5"}, **entry)
+
+
+def test_jumps_lie_beneath_the_paths_that_they_would_hide(jump_cloud):
+    figure = draw([jump_cloud()], [{"marks": ["jumps"]}])
+    assert one(figure, "jumps").get_zorder() < one(figure, "lines").get_zorder()
+
+
+def test_a_cloud_that_is_nearly_a_line_says_so(jump_cloud):
+    panel = jump_cloud()
+    assert not axes_notes(draw([panel]))
+    panel["points"] = panel["points"] * [1.0, 1e-4]
+    assert "holds" in axes_notes(draw([panel]))[0].get_text()
+
+
+def axes_notes(figure):
+    (axes,) = axes_of(figure, "panel-a")
+    return axes.findobj(lambda item: item.get_gid() == "notes")
+
+
+def test_branches_have_no_entries_in_the_legend(run_cloud):
+    panel = run_cloud()
+    words = words_of(draw([panel], [{"color": "trajectory"}]))
+    assert not any(word.isdigit() for line in words for word in line)

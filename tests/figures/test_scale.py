@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lossmap.errors import LossmapError
-from lossmap.figures.scale import fit_scale, format_loss
+from lossmap.figures.scale import fit_scale, format_loss, tick_epochs
 
 
 def test_height_is_the_logarithm_and_inverts():
@@ -93,3 +93,12 @@ def test_labels_are_plain_where_they_are_short(loss, label):
 def test_unknown_scale_is_refused():
     with pytest.raises(LossmapError, match="got 'square', expected one of log, linear"):
         fit_scale("square", [np.ones(2)])
+
+
+@pytest.mark.parametrize(("last", "length"), [(6, 2.0), (24, 2.0), (51, 3.2), (100, 1.2), (1, 2.0)])
+def test_epochs_are_ticked_at_integers_and_at_the_last(last, length):
+    ticks = tick_epochs(0, last, length)
+    assert ticks[-1] == last
+    assert all(tick == int(tick) for tick in ticks)
+    assert (np.diff(ticks) > 0).all()
+    assert np.diff(ticks)[-1] >= 0.5 * np.diff(ticks).max()

@@ -1,5 +1,7 @@
 """A resume point is read back exactly, or not at all; only one holder writes it."""
 
+import logging
+
 import numpy as np
 import pytest
 from filelock import FileLock, Timeout
@@ -107,6 +109,73 @@ def test_no_truncated_state_is_loaded(saved):
     for length in range(0, len(whole), 173):
         path.write_bytes(whole[:length])
         assert point._read_state() is None, length
+
+
+def test_any_damaged_byte_of_the_rows_discards_the_resume_point(saved, caplog):
+    for name, width in (("thetas", 5), ("buffers", 2)):
+        for position in range(2 * 4 * width):
+            point = saved()
+            point.load()
+            for number in (1, 2):
+                point.save(row(number), state(number))
+            path = point.folder / f"{name}.f32"
+            data = bytearray(path.read_bytes())
+            data[position] ^= 1 << position % 8
+            path.write_bytes(data)
+            caplog.clear()
+            assert saved().load(logging.getLogger()) is None, (name, position)
+            assert "point: its rows are damaged or of another run" in caplog.text
+            assert list(point.folder.iterdir()) == []
+
+
+def test_a_state_that_cannot_be_trusted_is_said(saved, caplog):
+    point = saved()
+    point._state_path.write_bytes(point._state_path.read_bytes()[:-1])
+    assert point.load(logging.getLogger()) is None
+    assert "point: state.h5 is damaged or of another run; nothing of it is used" in caplog.text
+
+
+def test_nothing_saved_is_nothing_to_say(open_point, caplog):
+    assert open_point().load(logging.getLogger()) is None
+    assert not caplog.messages
+
+
+def test_rows_that_no_state_knows_are_not_added_to_the_hash(saved):
+    """A kill between rows and state: the rows are written again."""
+    point = saved()
+    for name, values in row(9).items():
+        with open(point.folder / f"{name}.f32", "ab") as stream:
+            stream.write(values.tobytes())
+    point.load()
+    point.save(row(3), state(3))
+    assert int(saved().load()["rows"]) == 3
+
+
+def test_swapped_rows_are_not_used(saved):
+    """Of equal rows in another order, length and sum are the same."""
+    path = saved().folder / "thetas.f32"
+    data = path.read_bytes()
+    path.write_bytes(data[20:] + data[:20])
+    assert saved().load() is None
+
+
+def test_the_state_of_another_run_is_not_used(saved, tmp_path):
+    saved().close()
+    other = Checkpoint(tmp_path / "point", WIDTHS, "another run")
+    try:
+        assert other.load() is None
+    finally:
+        other.close()
+
+
+def test_rows_are_checked_before_an_artifact_is_made_of_them(saved):
+    point = saved()
+    point.load()
+    point.check_rows(2)
+    path = point.folder / "thetas.f32"
+    path.write_bytes(b"\1" + path.read_bytes()[1:])
+    with pytest.raises(LossmapError, match=r"point: its rows were damaged .* run again"):
+        point.check_rows(2)
 
 
 def test_discard_removes_everything(saved):

@@ -379,6 +379,180 @@ def test_a_flipped_bit_in_a_compressed_chunk_is_named(tmp_path, split):
         hdf5(path)
 
 
+# What the digest of a file does not cover.
+
+
+def beside(path, name="parts.h5", **options):
+    """Write healthy contents into another file and return its path."""
+    return write(path.with_name(name), contents(), **options)
+
+
+def replace_by(name, make):
+    """Return what puts something else in the place of one dataset or group of a healthy file."""
+
+    def change(path):
+        beside(path)
+        with h5py.File(path, "a") as file:
+            del file[name]
+            file[name] = make(file)
+
+    return change
+
+
+def external_storage(path, name="train/images"):
+    values = contents()[name]
+    path.with_name("pixels.raw").write_bytes(values.tobytes())
+    with h5py.File(path, "a") as file:
+        del file[name]
+        stored = [("pixels.raw", 0, values.nbytes)]
+        file.create_dataset(name, values.shape, values.dtype, external=stored)
+
+
+def virtual(path, name="train/images", other="parts.h5"):
+    """Map a dataset onto another file; what the map leaves out reads as zeros."""
+    values = contents()[name]
+    beside(path)
+    layout = h5py.VirtualLayout(values.shape, values.dtype)
+    layout[:6] = h5py.VirtualSource(other, name, values.shape)[:6]
+    with h5py.File(path, "a") as file:
+        file.move(name, f"kept/{name}")
+        file.create_virtual_dataset(name, layout)
+
+
+def half_written(path, name="train/images", **options):
+    values = contents()[name]
+    with h5py.File(path, "a") as file:
+        del file[name]
+        made = file.create_dataset(name, values.shape, values.dtype, **options)
+        if options:
+            made[:6] = values[:6]
+
+
+def plugged(path, code=32015, word="zstd"):
+    """Declare a filter that h5py does not bring along; values are stored without it."""
+    values = contents()["train/images"]
+    created = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    created.set_chunk(values.shape)
+    created.set_filter(code, h5py.h5z.FLAG_OPTIONAL, ())
+    with h5py.File(path, "a") as file:
+        del file["train/images"]
+        space = h5py.h5s.create_simple(values.shape)
+        made = h5py.h5d.create(file.id, b"train/images", h5py.h5t.NATIVE_UINT8, space, created)
+        made.write_direct_chunk((0, 0, 0, 0), values.tobytes(), filter_mask=1)
+
+
+def chain(path):
+    """Lead from one link to the next, and out of the file at the end."""
+    beside(path)
+    with h5py.File(path, "a") as file:
+        del file["test"]
+        file["test"] = h5py.SoftLink("/one")
+        file["one"] = h5py.SoftLink("two")
+        file["two"] = h5py.ExternalLink("parts.h5", "/test")
+
+
+OUTSIDE = {
+    "linked dataset": (
+        replace_by("train/images", lambda _: h5py.ExternalLink("parts.h5", "train/images")),
+        "'train/images' is an external link into 'parts.h5'",
+    ),
+    "linked labels": (
+        replace_by("test/labels", lambda _: h5py.ExternalLink("parts.h5", "test/labels")),
+        "'test/labels' is an external link into 'parts.h5'",
+    ),
+    "linked classes": (
+        replace_by("classes", lambda _: h5py.ExternalLink("parts.h5", "classes")),
+        "'classes' is an external link into 'parts.h5'",
+    ),
+    "linked group": (
+        replace_by("train", lambda _: h5py.ExternalLink("parts.h5", "train")),
+        "'train/images' is an external link into 'parts.h5'",
+    ),
+    "link into nothing": (
+        replace_by("train", lambda _: h5py.ExternalLink("/no/such.h5", "train")),
+        "'train/images' is an external link into '/no/such.h5'",
+    ),
+    "chain of links": (chain, "'test/images' is an external link into 'parts.h5'"),
+    "external storage": (external_storage, "'train/images' is stored in 'pixels.raw'"),
+    "labels in external storage": (
+        partial(external_storage, name="test/labels"),
+        "'test/labels' is stored in 'pixels.raw'",
+    ),
+    "virtual": (virtual, "'train/images' is a virtual dataset over 'parts.h5'"),
+    "virtual labels": (partial(virtual, name="train/labels"), "virtual dataset over 'parts.h5'"),
+    "virtual with a part missing": (partial(virtual, other="gone.h5"), "over 'gone.h5'"),
+    "plugin": (plugged, r"'train/images' is compressed by filter 32015 \(.*\), a plugin"),
+    "chunks never written": (
+        partial(half_written, chunks=(1, 5, 4, 3)),
+        r"of 'train/images', uint8 \(12, 5, 4, 3\), only 6 of its 12 chunks were written",
+    ),
+    "compressed chunks never written": (
+        partial(half_written, chunks=(4, 5, 4, 3), compression="gzip"),
+        "only 2 of its 3 chunks were written",
+    ),
+    "nothing written": (half_written, "only 0 of its 720 bytes were written"),
+    "labels never written": (
+        partial(half_written, name="test/labels"),
+        "of 'test/labels', .* only 0 of its 48 bytes were written",
+    ),
+    "circle of links": (
+        replace_by("train", lambda _: h5py.SoftLink("/train")),
+        "'train/images' is missing",
+    ),
+    "link to nothing": (
+        replace_by("train", lambda _: h5py.SoftLink("/nothing")),
+        "'train/images' is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OUTSIDE)
+def test_what_lies_outside_of_the_file_is_refused_by_its_name(tmp_path, case, monkeypatch):
+    change, message = OUTSIDE[case]
+    monkeypatch.chdir(tmp_path)  # the target would be found
+    path = write(tmp_path / "mine.h5", contents())
+    change(path)
+    with pytest.raises(LossmapError, match=message) as caught:
+        hdf5(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_links_inside_of_the_file_are_followed(tmp_path):
+    path = write(tmp_path / "mine.h5", contents())
+    whole = hdf5(path)
+    with h5py.File(path, "a") as file:
+        file.move("train", "raw/first")
+        file["train"] = h5py.SoftLink("/raw/first")
+        file.move("test/labels", "raw/labels")
+        file["test/labels"] = h5py.SoftLink("/raw/labels")
+        file["raw/names"] = file["classes"]
+    assert same(hdf5(path), whole)
+
+
+def test_more_than_memory_holds_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = write(tmp_path / "mine.h5", contents(), compression="gzip")
+    pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 720 + 360}
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    assert hdf5(path).classes
+    pages["SC_PHYS_PAGES"] -= 1
+    with pytest.raises(
+        LossmapError, match=r"images up to 'test' take .* GiB, but this machine has"
+    ):
+        hdf5(path)
+    assert len(hdf5(path, test=5).test_images) == 5
+
+
+def test_terabytes_declared_in_a_small_file_are_one_line(tmp_path):
+    path = write(tmp_path / "mine.h5", contents())
+    with h5py.File(path, "a") as file:
+        del file["train/images"]
+        shape, chunks = (12, 40000, 40000, 3), (1, 40000, 40000, 1)
+        file.create_dataset("train/images", shape, np.uint8, chunks=chunks, compression="gzip")
+    with pytest.raises(LossmapError, match="only 0 of its 36 chunks were written"):
+        hdf5(path)
+
+
 @pytest.fixture(scope="module")
 def listed_file(tmp_path_factory):
     path = write(tmp_path_factory.mktemp("listed") / "mine.h5", contents(), compression="gzip")

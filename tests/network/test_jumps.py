@@ -1,5 +1,6 @@
 """Jumps are the definition's, retraining is a plain loop's, and kills leave no trace."""
 
+import logging
 import os
 import shutil
 import signal
@@ -9,11 +10,12 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from lossmap.artifacts import store
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.jumps import Jumps
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import stream
+from lossmap.artifacts.store import read_provenance, stream
 from lossmap.errors import LossmapError
 from lossmap.network import checkpoint, jumps, trainer, training
 from lossmap.network.images import draw_epoch, move_images, take_batch
@@ -170,6 +172,7 @@ MOMENTS = [
     (checkpoint.Checkpoint, "_replace_state", 1),
     (checkpoint.Checkpoint, "_replace_state", 4),
     (checkpoint.Checkpoint, "rows", 2),  # while the rows are joined
+    (checkpoint.Checkpoint, "rows", 6),
     (jumps, "save", 1),
     (os, "link", 1),
     (shutil, "rmtree", 1),
@@ -236,6 +239,76 @@ def test_a_damaged_second_name_is_trained_anew(retrain, trained):
     trained.clear()
     assert retrain().read_bytes() == whole
     assert len(trained) == len(STEPS)
+
+
+def flip(path, offset):
+    """Change one byte of a file, and of no other that shares its bytes."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 0x10
+    path.unlink()
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_one_damaged_byte_of_a_large_second_name_is_never_used(
+    retrain, trained, monkeypatch, share, caplog
+):
+    fresh = retrain("fresh").read_bytes()
+    path = retrain("grown", step_sizes=[0.25, 1.0])
+    path.unlink()
+    (kept,) = path.parents[1].glob(".resume/jumps/*/finished.h5")
+    flip(kept, int(share * kept.stat().st_size))
+    for limit in ("VERIFY_BYTES", "SEALED_BYTES"):  # as if it were larger than what is verified
+        monkeypatch.setattr(store, limit, 1)
+    trained.clear()
+    assert retrain("grown").read_bytes() == fresh
+    assert len(trained) == len(STEPS)
+    assert f"{kept}: damaged or of another run; nothing of it is used" in caplog.text
+
+
+@pytest.mark.parametrize("other", [{"direction": 8}, {"seed": 6}, {"inputs": "another"}], ids=str)
+def test_the_second_name_of_another_run_is_never_used(retrain, trained, other, dataset, minimum):
+    fresh = retrain("fresh").read_bytes()
+    path = retrain("grown", step_sizes=[0.25, 1.0])
+    (kept,) = path.parents[1].glob(".resume/jumps/*/finished.h5")
+    found = read_provenance(path)
+    path.unlink()
+    inputs = {"trajectory/min": other["inputs"]} if "inputs" in other else found.inputs
+    changed = found.parameters() | {k: v for k, v in other.items() if k != "inputs"}
+    theirs = path.parents[2] / "theirs" / "jumps" / path.name
+    made = {theirs: Provenance(canonical_json(changed), found.code, inputs)}
+    jump_and_retrain(dataset, minimum, made, "cpu", logging.getLogger())
+    kept.unlink()
+    shutil.copy(theirs, kept)
+    trained.clear()
+    assert retrain("grown").read_bytes() == fresh
+    assert len(trained) == len(STEPS)
+
+
+@pytest.mark.parametrize("name", ["thetas.f32", "buffers.f32", "state.h5"])
+def test_a_damaged_resume_point_of_one_step_size_trains_that_one_anew(retrain, name, caplog):
+    fresh = retrain("fresh").read_bytes()
+    killed = kill_at(trainer, "take_batch", 8, lambda: retrain("killed"))  # in the second
+    assert killed == signal.SIGKILL
+    folder = next((retrain("fresh").parents[2] / "killed").glob(".resume/jumps/*/step-0_25"))
+    flip(folder / name, 700)
+    caplog.clear()
+    assert retrain("killed").read_bytes() == fresh
+    said = [line for line in caplog.messages if "training begins anew" in line]
+    assert [line.partition(":")[0] for line in said] == [str(folder)]
+
+
+def test_rows_that_are_damaged_after_training_make_no_artifact(retrain, monkeypatch):
+    plain = jumps.train_to_end
+
+    def damaging(run, point, log):
+        plain(run, point, log)
+        if run.spec["run"].endswith("step 1"):
+            flip(point.folder / "thetas.f32", 100)
+
+    monkeypatch.setattr(jumps, "train_to_end", damaging)
+    with pytest.raises(LossmapError, match="step-1_0: damaged since it was trained; run again"):
+        retrain()
 
 
 def test_nothing_but_the_second_name_is_left(retrain):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from lossmap.artifacts.canonical import canonical_json
@@ -88,6 +89,11 @@ def set_trap(moment, count, artifact):
         checkpoint.open = lambda p, mode: Torn(p, mode) if mode == "ab" and due() else open(p, mode)
     elif moment == "between rows and state":
         before(checkpoint.Checkpoint, "_replace_state")
+    elif moment == "rows damaged":
+        def damage(held, *_):
+            with open(held._rows_path("thetas"), "r+b") as stream:
+                stream.write(b"\\7")
+        before(checkpoint.Checkpoint, "_replace_state", death=damage)
     elif moment == "mid state":
         before(checkpoint, "content_digest", lambda f: f.mode == "r+", flush_and_die)
     elif moment == "before state is replaced":
@@ -358,6 +364,18 @@ def _flip(path: Path, position: int) -> None:
     path.write_bytes(content)
 
 
+def _put(path: Path, position: int, value: np.float32) -> None:
+    with open(path, "r+b") as stream:
+        stream.seek(position)
+        stream.write(value.tobytes())
+
+
+def _swap_rows(path: Path) -> None:
+    rows = np.fromfile(path, np.float32).reshape(-1, 4429)
+    rows[[0, 1]] = rows[[1, 0]]
+    rows.tofile(path)
+
+
 def _flip_state(path: Path) -> None:
     with h5py.File(path) as file:
         position = file["network.thetas"].id.get_offset()
@@ -380,6 +398,10 @@ DAMAGES = {
     "rows cut": lambda folder: _cut(folder / "thetas.f32", 3 * 4 * 4429 - 1),
     "rows empty": lambda folder: _cut(folder / "buffers.f32", 0),
     "rows missing": lambda folder: (folder / "thetas.f32").unlink(),
+    "rows edited": lambda folder: _put(folder / "thetas.f32", 4 * 4000, np.float32(777)),
+    "last row flipped": lambda folder: _flip(folder / "thetas.f32", 2 * 4 * 4429 + 100),
+    "buffers flipped": lambda folder: _flip(folder / "buffers.f32", 5),
+    "rows swapped": lambda folder: _swap_rows(folder / "thetas.f32"),
 }
 
 
@@ -391,6 +413,38 @@ def test_damaged_resume_point_leads_to_a_fresh_start(bench, damage):
     DAMAGES[damage](bench.resume)
     assert bench.finish() == expected
     assert "resumes" not in bench.log
+    said = "of another run; nothing of it is used, training begins anew" in bench.log
+    assert said == (damage != "state missing"), "that looks like a kill in the first epoch"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["state.h5"], ["thetas.f32"], ["buffers.f32"], ["state.h5", "thetas.f32", "buffers.f32"]],
+)
+@pytest.mark.parametrize("other", ["seed", "dataset"])
+def test_files_of_another_run_in_a_resume_point_are_not_used(bench, names, other):
+    expected = undisturbed(bench)
+    bench.die("mid epoch", 8)
+    (bench.folder / "theirs").mkdir()
+    shutil.copy(bench.folder / "dataset.h5", bench.folder / "theirs")
+    theirs = replace(bench, folder=bench.folder / "theirs", dataset="0ther")
+    if other == "seed":
+        theirs = replace(theirs, dataset=bench.dataset, spec=bench.spec | {"seed": 8})
+    theirs.die("mid epoch", 8)
+    for name in names:
+        shutil.copy(theirs.resume / name, bench.resume)
+    same = other == "dataset" and "state.h5" not in names  # in this test the same images
+    assert bench.finish() == expected
+    assert ("training begins anew" in bench.log) != same
+
+
+def test_rows_that_are_damaged_while_a_run_trains_make_no_artifact(bench):
+    bench.spec["epochs"] = 4
+    process = bench.start("rows damaged", 3)
+    assert bench.wait(process) == 1
+    assert not bench.artifact.exists()
+    assert bench.finish() == undisturbed(bench)
+    assert "training begins anew" in bench.log
 
 
 def test_second_process_waits_for_an_orphan_and_both_end_in_the_same_bytes(bench):

@@ -144,6 +144,29 @@ def nested(key: str, value: object) -> dict:
 
 # kind: (what the user gives, the culprit, the remedy), at the scale `tiny`.
 CONFIGURATIONS = {
+    **{
+        f"a name of {registry} that ends in a line end": (
+            {registry: {f"{name}\n": given}},
+            rf"'{name}\n'",
+            "lower-case letters and digits joined by",
+        )
+        for registry, name, given in (
+            ("runs", "mine", OWN_RUN),
+            ("figures", "mine_fig1", {"columns": 1, "panels": [CURVE]}),
+            ("clouds", "mine", {"minimum": "c10-good", "embeddings": {}}),
+            ("datasets", "mine", {}),
+        )
+    },
+    "a factory that ends in a line end": (
+        run(network="mynet:make\n"),
+        r"'mynet:make\n'",
+        "expected",
+    ),
+    "a file of images whose name has a line end": (
+        dataset(source="hdf5", file="my\nimages.h5"),
+        r"'my\nimages.h5'",
+        "correct the path",
+    ),
     **{f"{key} is null": (nested(key, None), f"{key} is ", want) for key, want in NULLS.items()},
     **{
         f"{key} of a {draw}": (

@@ -41,10 +41,7 @@ def test_nothing_is_planned_without_a_change(project):
         ({"clouds": f"{{{CLOUD}: {{embeddings: {{phate-cosine: {{knn: 4}}}}}}}}"}, REDRAWN),
         ({"techniques": "{phate-cosine: {knn: 4}}"}, REDRAWN),
         ({"techniques": "{tsne-cosine: {perplexity: 3}}"}, []),
-        (
-            {"clouds": f"{{{CLOUD}: {{embeddings: {{pca: {{}}}}}}}}"},
-            [f"embedding/{CLOUD}-pca", *REDRAWN],
-        ),
+        ({"clouds": f"{{{CLOUD}: {{embeddings: {{pca: {{}}}}}}}}"}, []),
         ({"figures": MINE["figures"].replace("TITLE", "other")}, [FIGURE]),
         ({"style": "{point_size: 3.0}"}, [FIGURE]),
         (minima(step_sizes="[0.25, 0.5, 1.0]"), [*JUMPS, *MEASURED]),
@@ -69,3 +66,21 @@ def test_a_new_step_size_trains_only_what_is_new(project):
     assert trained == {"0.75"}
     assert all(project.path(*name.split("/")).stat().st_ino != before[name] for name in JUMPS)
     assert project.planned("my_cloud", **MINE | minima(step_sizes="[0.5, 0.75, 1.0]")) == []
+
+
+def test_a_refused_technique_costs_the_others_of_its_cloud_nothing(project):
+    techniques = "{pca: {}, umap-cosine: {neighbors: 999}}"
+    mine = MINE | {"clouds": f"{{{CLOUD}: {{embeddings: {techniques}}}}}"}
+    refused, saved = (project.path("embedding", f"{CLOUD}-{n}") for n in ("umap-cosine", "pca"))
+    targets = [str(path.relative_to(project.folder)) for path in (refused, saved)]
+    project.snakemake("my_cloud", **MINE)
+    before = project.path("figure", "my_cloud").stat()
+    done = project.snakemake(*targets, "my_cloud", "--keep-going", check=False, **mine)
+    assert done.returncode != 0
+    said = {line.partition("error: ")[2] for line in done.stderr.splitlines() if "999" in line}
+    (line,) = {line for line in said if line}
+    assert line.startswith(f"{targets[0]}: method 'umap': neighbors is 999, but only ")
+    assert saved.exists()
+    assert not refused.exists()
+    assert project.planned(*targets, "my_cloud", **mine) == [f"embedding/{refused.stem}"]
+    assert project.path("figure", "my_cloud").stat().st_mtime_ns == before.st_mtime_ns

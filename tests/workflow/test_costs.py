@@ -34,7 +34,7 @@ def recipe(**leaves: object) -> dict:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_sizes_in_the_defaults_are_those_of_the_real_networks(name):
     from lossmap.network.factory import build_network
-    from lossmap.network.flops import count_forward_macs
+    from lossmap.network.throughput import count_forward_macs
 
     known = NETWORKS[name]
     network = build_network(known["factory"], classes=10, channels=3, width=1.0, seed=0)

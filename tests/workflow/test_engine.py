@@ -1,10 +1,13 @@
 """What Snakemake does not document still does what is asked of it: one test for each name."""
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from lossmap.workflow import engine
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow_scripts"
 SNAKEFILE = f"""
@@ -20,6 +23,9 @@ print("gpu:", workflow.global_resources["gpu"].value, file=sys.stderr)
 
 def made(wildcards):
     engine.force(workflow, ["out.txt"] if config.get("stale") else [])
+    print("incomplete:", engine.is_incomplete(workflow, "out.txt"), file=sys.stderr)
+    if config.get("whole"):
+        engine.complete(workflow, "out.txt")
     return []
 
 
@@ -67,3 +73,54 @@ def test_what_is_forced_is_made_again(run):
     assert "Nothing to be done" in run("-n", "--cores", "1")
     # --config takes all that follows
     assert "Forced execution" in run("-n", "--cores", "1", "--config", "stale=true")
+
+
+@pytest.mark.parametrize(
+    ("record", "broken"),
+    [
+        (b"\xff\x00", True),
+        (b"[1, 2]", True),
+        (b'{"endtime": "now"}', True),
+        (b"", False),
+        (b'{"rule": "o', False),
+    ],
+)
+def test_a_record_that_would_end_snakemake_is_told_from_half_a_record(
+    run, tmp_path, monkeypatch, record, broken
+):
+    monkeypatch.chdir(tmp_path)
+    run("--cores", "1")
+    assert engine.find_broken_records() == []
+    (path,) = (tmp_path / ".snakemake" / "metadata").iterdir()
+    path.write_bytes(record)
+    assert engine.find_broken_records() == [path.relative_to(tmp_path)] * broken
+    if broken:
+        with pytest.raises(subprocess.CalledProcessError):
+            run("-n", "--cores", "1")
+    else:
+        run("-n", "--cores", "1")
+
+
+def test_what_a_killed_snakemake_left_is_incomplete_until_it_is_called_complete(run, tmp_path):
+    mark = tmp_path / ".snakemake" / "incomplete" / base64.urlsafe_b64encode(b"out.txt").decode()
+    run("--cores", "1")
+    assert "incomplete: False" in run("-n", "--cores", "1")
+    mark.write_text('{"external_jobid": null}')
+    again = ("-n", "--cores", "1", "--rerun-incomplete")
+    said = run(*again)
+    assert "incomplete: True" in said
+    assert "Forced execution" in said
+    assert "Nothing to be done" in run(*again, "--config", "whole=true")
+    assert not mark.exists()
+
+
+def test_a_lock_that_is_no_text_is_found(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lock = tmp_path / ".snakemake" / "locks" / "0.input.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("in.txt\n")
+    assert engine.find_broken_records() == []
+    lock.write_bytes(b"\xff")
+    assert engine.find_broken_records() == [lock.relative_to(tmp_path)]
+    with pytest.raises(subprocess.CalledProcessError):
+        run("--cores", "1")

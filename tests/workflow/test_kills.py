@@ -28,6 +28,8 @@ BUDGET = {
     "embedding": 1,
     "figure": 1,
 }
+ORPHANS = ("trajectory/c10-resnet20", "grid/c10-pca", "jumps/c10-d0", "embedding/c10-pca")
+ORPHANS += ("figure/mini_cloud",)
 TURNS = 5
 """A short job on a busy machine can end before it is seen; its stage is then made once more."""
 
@@ -125,6 +127,57 @@ def test_a_job_waits_for_an_equal_orphan_and_takes_what_it_made(project):
     assert orphan not in jobs_of(project)
     assert "made by the job of a killed workflow" in done.stderr
     assert " epoch " not in done.stderr, "nothing was trained twice"
+
+
+def orphan_of(project, stage, *targets):
+    """Start Snakemake, kill it alone while a job of a stage runs, and return that job."""
+    main = start_snakemake(project, *targets)
+    orphan = wait_for_job(project, stage)
+    os.kill(orphan, signal.SIGSTOP)  # it ends after what made it
+    main.kill()
+    main.wait()
+    project.snakemake("--unlock")
+    return orphan
+
+
+def test_what_an_orphan_has_finished_is_not_made_again(project, undisturbed):
+    """One stage after the other, its job finished by an orphan while no Snakemake runs."""
+    for target in ORPHANS:
+        stage, name = target.split("/")
+        path = project.path(stage, name)
+        os.kill(orphan_of(project, stage, str(path.relative_to(project.folder))), signal.SIGCONT)
+        wait_for_end(project)
+        made = path.stat()
+        done = project.snakemake(str(path.relative_to(project.folder)))
+        assert "Nothing to be done" in done.stderr, target
+        assert os.path.samestat(made, path.stat()), target
+    project.snakemake()
+    check_whole(project, undisturbed)
+    assert not list((project.folder / "results/tiny/.resume").rglob("*.orphan"))
+
+
+def test_what_an_orphan_finishes_survives_the_failure_of_its_replacement(project, undisturbed):
+    """Snakemake removes the artifact of a job that fails, though another has made it."""
+    target = "results/tiny/trajectory/c10-resnet20.h5"
+    orphan = orphan_of(project, "trajectory", target)
+    again = start_snakemake(project, target, "--retries", "1")
+    while not (others := jobs_of(project).keys() - {orphan}):
+        assert again.poll() is None
+        time.sleep(0.02)
+    (replacement,) = others
+    os.kill(replacement, signal.SIGSTOP)
+    os.kill(orphan, signal.SIGCONT)
+    while orphan in jobs_of(project):
+        time.sleep(0.02)
+    path = project.folder / target
+    made = path.stat()
+    kill(replacement)
+    assert again.wait(120) == 0
+    assert os.path.samestat(made, path.stat()), "not trained again"
+    assert path.read_bytes() == undisturbed["trajectory/c10-resnet20.h5"]
+    assert project.snakemake(target).stderr.count("Nothing to be done") == 1
+    project.snakemake(target, "--forcerun", target)
+    assert not os.path.samestat(made, path.stat()), "what is asked for anew is made anew"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOAD = """
 from pathlib import Path
 import numpy as np
-from lossmap.workflow.codehash import reachable
+from lossmap.code.reach import Reach
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.stages import maker_of, spec_of
 
@@ -20,7 +20,7 @@ def load(**given):
     return load_configuration(Path("config"), given)
 
 def reached(config, stage, name, module):
-    found = reachable(maker_of(config, stage, name).script)
+    found = Reach(maker_of(config, stage, name).script).definitions()
     assert any(label.startswith(module + ":") for label in found), found
 """
 PANEL = '''

@@ -219,6 +219,30 @@ def test_a_source_of_another_content_is_seen_without_snakemakes_memory(restored,
     assert restored.planned(*TARGETS) == [*FIGURES, GRIDS[0]]
 
 
+def test_another_file_behind_the_same_name_is_seen_though_it_is_older(restored):
+    for folder, mask in (("A", 0), ("B", 255)):
+        path = restored.folder / folder / "mine.h5"
+        path.parent.mkdir()
+        with h5py.File(restored.path("dataset", "c10")) as source, h5py.File(path, "w") as file:
+            for name in ("train/labels", "test/labels", "classes"):
+                source.copy(name, file, name)
+            for split in ("train", "test"):
+                file[f"{split}/images"] = source[f"{split}/images"][()] ^ mask
+        os.utime(path, (10**9,) * 2)
+    shutil.copytree(restored.folder / "A", restored.folder / "C", copy_function=shutil.copyfile)
+    target = "results/tiny/dataset/mine.h5"
+    a, b, c = ({"datasets": f"{{mine: {{source: hdf5, file: {f}/mine.h5}}}}"} for f in "ABC")
+    restored.snakemake(target, **a)
+    assert restored.planned(target, **a) == []
+    assert restored.planned(target, **b) == ["dataset/mine"]
+    assert restored.planned(target, **c) == [], "the same bytes elsewhere, and younger"
+    restored.snakemake(target, **b)
+    theirs = restored.folder / "B" / "mine.h5"
+    with h5py.File(restored.path("dataset", "mine")) as made, h5py.File(theirs) as file:
+        assert (made["train/images"][()] == file["train/images"][()]).all()
+    assert restored.planned(target, **b) == []
+
+
 def test_a_damaged_result_is_named_though_nobody_reads_it(restored):
     path = restored.path("grid", FN)
     path.write_bytes(b"no artifact")

@@ -52,9 +52,7 @@ def test_every_artifact_is_made_by_one_job_after_its_sources():
     config = load_configuration(CONFIG, {"scale": "demo"})
     jobs = collect_jobs(config)
     packed = sum(len(pack.names) - 1 for pack in packs(config, "jumps"))
-    embedded = sum(len(cloud["embeddings"]) - 1 for cloud in config["clouds"].values())
-    embedded += sum(not cloud["embeddings"] for cloud in config["clouds"].values())
-    assert len(jobs) == len(all_targets(config)) - packed - embedded
+    assert len(jobs) == len(all_targets(config)) - packed
     for key, found in jobs.items():
         assert key not in found.after
         assert found.after <= jobs.keys()

@@ -7,10 +7,10 @@ from pkgutil import iter_modules
 import pytest
 from matplotlib import colormaps
 
+from lossmap.code.reach import Reach
 from lossmap.errors import LossmapError
 from lossmap.figures import panels
 from lossmap.workflow import schema
-from lossmap.workflow.codehash import reachable
 from lossmap.workflow.colormaps import COLORMAPS
 from lossmap.workflow.configuration import CLOUD_KINDS, load_configuration, names_under
 from lossmap.workflow.schema import check_against_schema, load_schema, references
@@ -49,7 +49,7 @@ def test_every_kind_of_panel_is_drawn_by_the_module_of_its_name():
 
 
 def test_the_code_of_a_figure_is_that_of_every_kind_of_panel():
-    reached = reachable(ROOT / "workflow_scripts" / "figure.py")
+    reached = Reach(ROOT / "workflow_scripts" / "figure.py").definitions()
     assert {f"lossmap.figures.panels.{draw}:KIND" for draw in KINDS["panel"]} <= set(reached)
 
 

@@ -255,6 +255,37 @@ def test_nothing_is_left_to_do_on_the_cluster_or_off_it(cluster):
         assert "Nothing to be done" in (cluster.folder / "output.txt").read_text()
 
 
+def test_what_an_orphan_finishes_while_its_replacement_waits_is_taken_over(tmp_path):
+    """Killed and started again: the replacement starts after the orphan has ended."""
+    project = make_project(tmp_path)
+    (project.folder / "hold").mkdir()
+    hold = project.folder / "hold" / HELD[LATE]
+    hold.touch()
+    target, rule = f"results/tiny/trajectory/{LATE}.h5", f"trajectory_wildcards_{LATE}"
+    with running(project, target, *PROFILE, **SETTINGS) as process:
+        wait_for(lambda: " epoch 2/" in log_of(project, LATE), process)
+    with running(project, "--unlock", *PROFILE, **SETTINGS) as process:
+        assert process.wait(SECONDS) == 0
+    set_partition("main", "DOWN")  # jobs may be submitted and do not start
+    try:
+        with running(project, target, *PROFILE, **SETTINGS) as process:
+            wait_for(lambda: len(jobs(project, rule)) == 2, process)
+            hold.unlink()
+            wait_for(lambda: jobs(project, rule)[0]["JobState"] == "COMPLETED", process)
+            made = (project.folder / target).stat()
+            set_partition("main", "UP")
+            assert process.wait(SECONDS) == 0, (project.folder / "output.txt").read_text()
+    finally:
+        set_partition("main", "UP")
+    assert "made by the job of a killed workflow" in log_of(project, LATE)
+    assert os.path.samestat(made, (project.folder / target).stat()), "not trained again"
+
+
+def set_partition(name, state):
+    words = ["scontrol", "update", f"PartitionName={name}", f"State={state}"]
+    subprocess.run(words, check=True, timeout=60)
+
+
 def test_cuda_asks_for_a_gpu_that_the_login_node_lacks(cluster):
     """What SLURM gave is pretended, so training fails; before, it says on what it trains."""
     assert cluster.environment()["CUDA_VISIBLE_DEVICES"] == ""

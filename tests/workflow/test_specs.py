@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.workflow.codehash import SCRIPTS
+from lossmap.code.reach import SCRIPTS
 from lossmap.workflow.configuration import embedding_names, jump_names, load_configuration
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.specs import (
@@ -387,15 +387,18 @@ def test_frames_enter_their_animation_alone():
 @pytest.mark.parametrize("scale", SCALES)
 def test_packs_hold_every_artifact_once_and_few_enough(scale, per_job):
     config = load(scale=scale, jumps={"per_job": per_job})
-    jumps, embeddings = packs(config, "jumps"), packs(config, "embedding")
+    jumps = packs(config, "jumps")
 
     assert [name for pack in jumps for name in pack.names] == list(jump_names(config))
-    assert [name for pack in embeddings for name in pack.names] == list(embedding_names(config))
     for pack in jumps:
         assert 1 <= len(pack.names) <= per_job
         assert len({jump_names(config)[name][0] for name in pack.names}) == 1
-    for pack in embeddings:
-        assert len({embedding_names(config)[name][0] for name in pack.names}) == 1
+
+
+def test_a_technique_shares_its_job_with_no_other():
+    config = load()
+    made = [pack.names for pack in packs(config, "embedding")]
+    assert made == [[name] for name in embedding_names(config)]
 
 
 def test_as_few_jobs_as_the_size_allows():
@@ -415,9 +418,7 @@ def test_the_closure_of_figure_2_is_what_it_needs():
     expected = {"figure/horoi2021_fig2", "dataset/horoi-c10", "dataset/horoi-c10-random"}
     expected |= {f"trajectory/{run}" for run in runs} | {f"distance/{cloud}" for cloud in clouds}
     expected |= {f"jumps/{cloud}-d{direction}" for cloud in clouds for direction in range(5)}
-    # One job makes all embeddings of a cloud.
-    embeddings = embedding_names(config).items()
-    expected |= {f"embedding/{name}" for name, (cloud, _) in embeddings if cloud in clouds}
+    expected |= {f"embedding/{cloud}-phate-cosine" for cloud in clouds}
 
     assert closure(config, ["figure/horoi2021_fig2"]) == sorted(expected)
 
@@ -493,7 +494,7 @@ def test_a_table_says_where_its_data_are_not_the_papers():
         table_spec(load(scale=s), "ding2023_table1")["columns"] for s in ("demo", "paper")
     )
     assert changed(datasets={"c10": {"title": "other"}}) == {"table/ding2023_table1"}
-    assert demo[0]["dataset"] == "CIFAR-10 (here digits (10 classes))"
+    assert demo[0]["dataset"] == "digits (10 classes) for CIFAR-10"
     assert [column["dataset"] for column in paper] == ["CIFAR-10"] * 2 + ["CIFAR-100"] * 2
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.slow
 
 PACKAGE = "workflow_scripts/lossmap"
 GRID, RUN, FIGURE = "grid/c10-pca", "trajectory/c10-resnet20", "figure/mini_landscape"
+NO_FILE = "no such file, but a folder of its name; remove it and run again"
+SUM = (f"{PACKAGE}/network/jumps.py", 'self.spec["epochs"] + 1', '1 + self.spec["epochs"]')
 COSMETIC = (f"{PACKAGE}/network/surface.py", "half = resolution // 2", "half = resolution >> 1")
 
 
@@ -29,7 +32,20 @@ def made(tmp_path_factory):
     for name in ("CITATION.cff", "LICENSE", "README.md", "Makefile"):
         shutil.copy2(ROOT / name, project.folder)
     project.snakemake()
+    commit(project, "made")
     return project
+
+
+def commit(project, text):
+    """Commit all but the results."""
+    (project.folder / ".gitignore").write_text("results\n.snakemake\n*.pyc\n")
+    for words in ("init --quiet", "add --all", f"commit --quiet --message {text}"):
+        named = ("-c", "user.name=me", "-c", "user.email=me@here", "-c", "gc.auto=0")
+        subprocess.run(["git", *named, *words.split()], cwd=project.folder, check=True)
+
+
+def adopt(project, *words, targets="all", since="HEAD"):
+    return project.upkeep("adopt", "--targets", *targets.split(), "--from", since, *words)
 
 
 @pytest.fixture
@@ -98,6 +114,78 @@ def test_audit_names_everything_that_is_wrong(project):
     assert "resolution was 3, is to be 5" in lines["stale     results/tiny/grid/c10-pca.h5"]
 
 
+def test_audit_and_archive_name_what_is_not_as_it_was_drawn(project, tmp_path):
+    """Emptied, altered, of another figure, no file, gone."""
+    path_of(project, FIGURE, "png").write_bytes(b"")
+    flip(path_of(project, FIGURE, "pdf"), 900)
+    cloud = path_of(project, "figure/mini_cloud", "png")
+    shutil.copy2(path_of(project, FIGURE, "png"), cloud)
+    path_of(project, "figure/mini_cloud", "pdf").unlink()
+    path_of(project, "figure/mini_cloud", "pdf").mkdir()
+    done = project.upkeep("audit")
+    assert done.returncode == 1
+    spoilt = "not as it was drawn or printed; delete it and run again"
+    assert sorted(done.stdout.splitlines()) == [
+        f"damaged   results/tiny/figure/mini_cloud.pdf: {NO_FILE}",
+        f"damaged   results/tiny/figure/mini_cloud.png: {spoilt}",
+        f"damaged   results/tiny/figure/mini_landscape.pdf: {spoilt}",
+        f"damaged   results/tiny/figure/mini_landscape.png: {spoilt}",
+        "results/tiny: 0 stale, 0 missing, 0 orphaned, 4 damaged",
+    ]
+    done = project.upkeep("archive", "--output", str(tmp_path / "mini.tar"))
+    assert done.returncode == 2
+    assert spoilt in done.stdout
+    done = project.snakemake(check=False)
+    assert done.returncode == 1
+    assert f"error: results/tiny/figure/mini_cloud.pdf: {NO_FILE}\n" in done.stderr
+    path_of(project, "figure/mini_cloud", "pdf").rmdir()
+    for rendering in (path_of(project, FIGURE, "png"), path_of(project, FIGURE, "pdf"), cloud):
+        rendering.unlink()
+    assert project.planned() == ["figure/mini_cloud", "figure/mini_landscape"]
+    project.snakemake()
+    assert project.upkeep("audit").returncode == 0
+
+
+def make_folder(path):
+    path.mkdir()
+    (path / "x").touch()
+
+
+@pytest.mark.parametrize("make", [make_folder, os.mkfifo])
+def test_what_is_no_file_in_an_artifacts_place_is_one_line(project, make):
+    path_of(project, GRID).unlink()
+    make(path_of(project, GRID))
+    said = "of its name; remove it and run again"
+    done = project.upkeep("audit")
+    assert done.returncode == 1
+    assert f"damaged   results/tiny/{GRID}.h5: no such file, but a " in done.stdout
+    assert f"{said}\n" in done.stdout
+    done = project.snakemake("-n", check=False)
+    assert done.returncode == 1
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert line.startswith(f"error: results/tiny/{GRID}.h5: no such file, but a ")
+    assert line.endswith(said)
+
+
+def test_garbage_among_what_snakemake_and_lossmap_note_is_named(project):
+    note = next((project.folder / "results/tiny/.resume/jumps").glob("*.json"))
+    note.write_bytes(b"\xff\xfegarbage")
+    done = project.upkeep("audit")
+    assert done.returncode == 1
+    says = "does not say what its resume points belong to; delete it"
+    assert f"damaged   {note.relative_to(project.folder)}: {says}\n" in done.stdout
+    assert project.upkeep("adopt", "--because", "none").returncode == 1
+    record = next(p for p in (project.folder / ".snakemake/metadata").rglob("*") if p.is_file())
+    record.write_bytes(b"\xff\x00garbage")
+    done = project.snakemake("-n", check=False)
+    assert done.returncode == 1
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    name = record.relative_to(project.folder)
+    assert line.startswith(f"error: {name}: no record of Snakemake's; delete it, or its folder")
+    record.unlink()
+    assert project.planned() == []
+
+
 def test_audit_tells_code_and_inputs_from_specification(project):
     project.edit(*COSMETIC)
     done = project.upkeep("audit")
@@ -123,9 +211,21 @@ def test_adopt_keeps_artifacts_through_a_cosmetic_change(project):
     before = project.files()
     project.edit(*COSMETIC)
     assert "grid/c10-pca" in project.planned()
-    done = project.upkeep("adopt", "--because", "a shift is a division by two")
+    listed = adopt(project)
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert listed.stdout.splitlines() == [
+        "adopt     results/tiny/grid/c10-pca.h5: changed since HEAD: "
+        "lossmap.network.surface:spread_positions",
+        "1 artifacts and 0 resume points would be adopted, 0 refused; to do so, say --because "
+        "and why",
+    ]
+    assert project.files() == before
+    done = adopt(project, "--because", "a shift is a division by two")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "adopted 1 artifacts and 0 resume points\n"
+    assert done.stdout.splitlines() == [
+        listed.stdout.splitlines()[0],
+        "adopted 1 artifacts and 0 resume points",
+    ]
     assert project.planned() == []
     assert project.upkeep("audit").returncode == 0
     after = project.files()
@@ -137,12 +237,10 @@ def test_adopt_keeps_artifacts_through_a_cosmetic_change(project):
 
 
 def test_adopted_jumps_still_train_only_what_is_new(project):
-    project.edit(
-        f"{PACKAGE}/network/jumps.py", 'self.spec["epochs"] + 1', '1 + self.spec["epochs"]'
-    )
+    project.edit(*SUM)
     assert "jumps/c10-d0" in project.planned()
-    done = project.upkeep("adopt", "--because", "a sum in another order")
-    assert done.stdout == "adopted 2 artifacts and 2 resume points\n"
+    done = adopt(project, "--because", "a sum in another order", targets="jumps")
+    assert done.stdout.splitlines()[-1] == "adopted 2 artifacts and 2 resume points"
     assert project.planned() == []
     done = project.snakemake(jumps="{step_sizes: [0.25, 0.5, 1.0]}")
     assert done.stderr.count("kept from before") == 4
@@ -165,7 +263,7 @@ def test_adopted_resume_points_are_gone_on_from(project):
     project.snakemake("--unlock")
     project.edit(f"{PACKAGE}/network/training.py", "self.epoch += 1", "self.epoch += +1")
     assert project.upkeep("audit", *settings).stdout.count("resume points of other") == 3
-    done = project.upkeep("adopt", "--because", "a plus sign", *settings)
+    done = adopt(project, "--because", "a plus sign", *settings, targets="jumps trajectory")
     assert "and 3 resume points" in done.stdout, "two of finished jumps among them"
     done = project.snakemake("results/tiny/trajectory/c10-resnet20.h5", *settings)
     assert "c10-resnet20 resumes after epoch" in done.stderr
@@ -176,12 +274,12 @@ def test_adopt_refuses_everything_else(project):
     project.edit(*COSMETIC)
     flip(path_of(project, "distance/c10"), 4000)
     before = project.files()
-    done = project.upkeep("adopt", "--because", "none", "--config", "grid={resolution: 5}")
+    done = adopt(project, "--because", "none", "--config", "grid={resolution: 5}")
     assert done.returncode == 1
     assert "adopted 0 artifacts" in done.stdout
     assert "refused 2" in done.stdout
-    assert "stale     results/tiny/grid/c10-pca.h5: resolution was 3" in done.stdout
-    assert "damaged   results/tiny/distance/c10.h5" in done.stdout
+    assert "refused   results/tiny/grid/c10-pca.h5: resolution was 3" in done.stdout
+    assert "refused   results/tiny/distance/c10.h5: damaged" in done.stdout
     assert project.files() == before
 
 
@@ -190,7 +288,7 @@ def test_adopt_refuses_while_a_workflow_runs(project):
     locks.mkdir(exist_ok=True)
     (locks / "0.input.lock").write_text("x")
     project.edit(*COSMETIC)
-    done = project.upkeep("adopt", "--because", "none")
+    done = adopt(project, "--because", "none")
     assert done.returncode == 2
     assert "a workflow is running here, or was killed" in done.stderr
 
@@ -199,6 +297,53 @@ def test_adopt_wants_a_reason(project):
     done = project.upkeep("adopt")
     assert done.returncode == 2
     assert "--because" in done.stderr
+    done = adopt(project, "--because", " ")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --because: say why no result can have changed")
+
+
+def test_an_earlier_change_is_not_adopted_with_a_later_one(project):
+    """The landscape changes by a factor and is not made anew; then comes a change of words."""
+    project.edit(f"{PACKAGE}/network/surface.py", "loss / self.count", "loss * 100 / self.count")
+    commit(project, "real")
+    project.edit(*COSMETIC)
+    project.edit(*SUM)
+    before = project.files()
+    made_by = read_provenance(path_of(project, GRID)).code
+    done = adopt(project, "--because", "a shift", targets="grid")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == (
+        f"refused   results/tiny/grid/c10-pca.h5: made by code {made_by}, not by that of HEAD: "
+        "other changes too"
+    )
+    assert project.files() == before
+    assert "grid/c10-pca" in project.planned()
+    # Who names the commit before both is shown both.
+    listed = adopt(project, targets="grid", since="HEAD~1").stdout
+    assert "surface:LossSurface, lossmap.network.surface:spread_positions" in listed
+    # What is not named is left alone; a hash of code may stand for a commit.
+    made_by = read_provenance(path_of(project, "jumps/c10-d0")).code
+    done = adopt(project, "--because", "a sum", targets="jumps/c10-d0", since=made_by)
+    assert done.stdout.splitlines()[-1] == "adopted 1 artifacts and 1 resume points"
+    changed = {name for name, held in project.files().items() if before[name] != held}
+    assert changed == {"jumps/c10-d0.h5"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"targets": "grids"}, "error: --targets grids: expected a stage (dataset, trajectory, "),
+        ({"since": "no-such"}, "error: --from no-such: expected a commit of "),
+        ({"since": "--help"}, "error: "),
+        ({"since": "0" * 40}, "or a hash of code of 64 digits as artifacts hold it, got neither"),
+    ],
+    ids=str,
+)
+def test_adopt_names_what_it_does_not_know(project, words, said):
+    done = adopt(project, **words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1 or "usage" in done.stderr
 
 
 def test_archive_is_unpacked_and_continued_from(project, tmp_path):
@@ -247,3 +392,81 @@ def test_an_archive_brings_a_data_set_whose_file_the_reader_has_not(project, tmp
     assert not (theirs.folder / mine.name).exists()
     assert theirs.planned("--configfile", "archive.yaml") == []
     assert theirs.upkeep("audit", "--configfile", "archive.yaml").returncode == 0
+
+
+NETWORK = """
+import importlib
+import json
+from pathlib import Path
+
+import myblocks
+from torch import nn
+
+depends_on = ["mynet.json"]
+
+
+def make(*, classes, channels, width):
+    size = json.loads(Path(__file__).with_name("mynet.json").read_text())["size"]
+    blocks = importlib.import_module("deep.blocks")
+    return nn.Sequential(
+        nn.Conv2d(channels, size, 3), myblocks.act(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        blocks.head(size, classes),
+    )
+"""
+OWN = {
+    "nets/mynet.py": NETWORK,
+    "nets/mynet.json": '{"size": 4}',
+    "nets/unread.json": "{}",
+    "myblocks.py": "from torch import nn\n\n\ndef act():\n    return nn.ReLU()\n",
+    "../libraries/deep/__init__.py": "",
+    "../libraries/deep/blocks.py": "from .more import *\n",
+    "../libraries/deep/more.py": "from torch.nn import Linear as head\n",
+}
+
+
+def test_an_archive_brings_all_of_ones_own_network_and_is_tried(project, tmp_path, monkeypatch):
+    for name, text in OWN.items():
+        (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.folder / name).write_text(text)
+    (project.folder / "mine.yaml").write_text("runs: {c10-resnet20: {network: 'mynet:make'}}\n")
+    folders = [project.folder / "workflow_scripts", project.folder / "nets", tmp_path / "libraries"]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
+    project.snakemake("--configfile", "mine.yaml")
+
+    def upkeep(folder, *words):
+        words = [sys.executable, "-m", "lossmap.upkeep", *words]
+        return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+
+    words = ("archive", "--scale", "tiny", "--configfile", "mine.yaml", "--output")
+    done = upkeep(project.folder, *words, str(tmp_path / "mini.tar"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == (
+        "unpacked into an empty folder and audited there: results/tiny: 0 stale, 0 missing, "
+        "0 orphaned, 0 damaged"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "libraries", "mini.tar"]
+    with tarfile.open(tmp_path / "mini.tar") as tar:
+        tar.extractall(tmp_path / "reader", filter="data")
+    theirs = tmp_path / "reader" / "mini"
+    held = {name for name in OWN if (theirs / name).is_file()}
+    assert held == {"nets/mynet.py", "nets/mynet.json", "myblocks.py"}
+    assert (theirs / "modules/1/deep/more.py").is_file()
+    monkeypatch.setenv("PYTHONPATH", "workflow_scripts:nets:modules/1")
+    assert "export PYTHONPATH=workflow_scripts" in (theirs / "ARCHIVE.txt").read_text()
+    settings = ("--configfile", "archive.yaml")
+    assert upkeep(theirs, "audit", *settings).returncode == 0
+    for name in ("nets/mynet.json", "myblocks.py", "modules/1/deep/more.py"):
+        text = (theirs / name).read_text()
+        (theirs / name).write_text(text.replace("4", "5").replace("ReLU", "Tanh") + " ")
+        if name.endswith("more.py"):
+            (theirs / name).write_text(text + "x = 1\n")
+        said = upkeep(theirs, "audit", *settings).stdout
+        assert "trajectory/c10-resnet20.h5: made by other code" in said, name
+        (theirs / name).write_text(text)
+    (theirs / "nets/mynet.json").unlink()
+    done = upkeep(theirs, "audit", *settings)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {theirs}/nets/mynet.py: depends_on lists 'mynet.json', but there is no "
+        f"{theirs}/nets/mynet.json; put it there or correct the list\n"
+    )

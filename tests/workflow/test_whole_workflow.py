@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from browser import find_faults, open_browser, open_page
 
+from lossmap.artifacts.files import hash_file
+from lossmap.artifacts.store import read_renderings
 from lossmap.figures.movies import choose_movie
+from lossmap.workflow import stages
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.stages import pack_of
 from lossmap.workflow.targets import all_targets
@@ -85,6 +88,16 @@ def test_tables_and_the_video_are_rendered(whole):
         assert whole.path("table", "ding2023_table1", suffix).stat().st_size > 100
     video = whole.path("animation", "horoi2021_animation", choose_movie())
     assert video.stat().st_size > 5000
+
+
+def test_every_rendering_is_covered_by_its_artifact(whole):
+    covered = {name for name, stage in stages.STAGES.items() if stage.renderings}
+    assert covered == {"figure", "table", "animation", "claims"}
+    for path in (path for path in artifacts(whole) if path.parent.name in covered):
+        beside = {file for file in path.parent.glob(f"{path.stem}.*") if file != path}
+        suffixes = stages.STAGES[path.parent.name].renderings
+        assert len(beside) == len(suffixes)
+        assert read_renderings(path) == {file.name: hash_file(file) for file in beside}
 
 
 def test_second_run_does_nothing(whole):

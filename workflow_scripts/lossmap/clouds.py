@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from lossmap.artifacts.curves import CURVES
-from lossmap.artifacts.distance import Cloud, Origins
+from lossmap.artifacts.distance import Cloud, Origins, describe_rows
 from lossmap.artifacts.jumps import Jumps
 from lossmap.artifacts.provenance import Sources
 from lossmap.artifacts.store import load, stream
@@ -103,42 +103,24 @@ def _path_of_stage(stage: str, sources: Sources) -> Path:
 
 
 def _optimum_origins(run: h5py.File) -> dict[str, np.ndarray]:
-    return {
-        "is_optimum": np.ones(1, np.int8),
-        "trajectory": np.array([-1]),
-        "source": np.array([0]),
-        "direction": np.array([-1]),
-        "step_size": np.array([np.nan]),
-        "epoch": np.array([-1]),
-        **{name: run[name][-1:] for name in CURVES},
-    }
+    return describe_rows(1, is_optimum=np.int8(1), **{name: run[name][-1] for name in CURVES})
 
 
 def _jump_origins(file: h5py.File, first: int) -> dict[str, np.ndarray]:
     steps, epochs = file["thetas"].shape[:2]
-    count = steps * epochs
-    return {
-        "is_optimum": np.zeros(count, np.int8),
-        "trajectory": np.repeat(np.arange(first, first + steps), epochs),
-        "source": np.zeros(count, np.int64),
-        "direction": np.full(count, file["direction_seed"][()]),
-        "step_size": np.repeat(file["step_sizes"][()], epochs),
-        "epoch": np.tile(file["epochs"][()], steps),
+    return describe_rows(
+        steps * epochs,
+        trajectory=np.repeat(np.arange(first, first + steps), epochs),
+        direction=file["direction_seed"][()],
+        step_size=np.repeat(file["step_sizes"][()], epochs),
+        epoch=np.tile(file["epochs"][()], steps),
         **{name: file[name][()].ravel() for name in CURVES},
-    }
+    )
 
 
 def _run_origins(run: h5py.File, index: int) -> dict[str, np.ndarray]:
-    count = run["thetas"].shape[0]
-    return {
-        "is_optimum": np.zeros(count, np.int8),
-        "trajectory": np.full(count, index),
-        "source": np.full(count, index),
-        "direction": np.full(count, -1),
-        "step_size": np.full(count, np.nan),
-        "epoch": run["epochs"][()],
-        **{name: run[name][()] for name in CURVES},
-    }
+    epochs, curves = run["epochs"][()], {name: run[name][()] for name in CURVES}
+    return describe_rows(len(epochs), trajectory=index, source=index, epoch=epochs, **curves)
 
 
 def _join(parts: list[dict[str, np.ndarray]], sources: list[str]) -> Origins:

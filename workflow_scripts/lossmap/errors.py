@@ -6,8 +6,12 @@ import re
 class LossmapError(Exception):
     """An expected failure: what was expected, what was found, where, and what to do about it.
 
-    The message is one line; entry scripts print it without a traceback.
+    The message is one line, whatever it quotes; entry scripts print it without a traceback.
     """
+
+    def __str__(self) -> str:
+        """Return the message with its line ends spelled out."""
+        return "\\n".join(super().__str__().splitlines())
 
 
 def reason(error: BaseException | Warning) -> str:

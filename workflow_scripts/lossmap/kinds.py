@@ -5,6 +5,7 @@ The modules of a package are its kinds. What a configuration may say for one, it
 """
 
 import ast
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -29,10 +30,14 @@ def find_kind(package: ModuleType, key: str, name: object) -> ModuleType:
     LossmapError
         There is no module of this name.
     """
-    known = [module.name for module in iter_modules(package.__path__)]
-    if name not in known:
-        raise LossmapError(f"{key} is '{name}', expected one of {', '.join(known)}")
+    check_choice(key, name, [module.name for module in iter_modules(package.__path__)])
     return import_module(f"{package.__name__}.{name}")
+
+
+def check_choice(key: str, got: object, allowed: Collection[str]) -> None:
+    """Raise LossmapError unless what is given under a key is one of the allowed words."""
+    if got not in allowed:
+        raise LossmapError(f"{key} is '{got}', expected one of {', '.join(allowed)}")
 
 
 def read_settings(folder: str) -> dict[str, dict]:

@@ -31,23 +31,20 @@ td ul { margin: .3rem 0 0; padding-left: 1.1rem; overflow-wrap: anywhere; }
 
 def page(title: str, body: Iterable[str]) -> str:
     """Return a whole page; `body` is HTML, the title is text."""
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f"<title>{escape(title)}</title>",
-            f"<style>{STYLE}</style>",
-            "</head>",
-            "<body>",
-            f"<h1>{escape(title)}</h1>",
-            *body,
-            "</body>",
-            "</html>",
-            "",
-        ]
-    )
+    inside = "\n".join(body)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>{escape(title)}</h1>
+{inside}
+</body>
+</html>
+"""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:

@@ -5,7 +5,6 @@ no torch.
 """
 
 from collections.abc import Mapping
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from lossmap.artifacts.files import write_text
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.store import load
 from lossmap.errors import LossmapError
+from lossmap.kinds import check_choice
 from lossmap.pages import escape, format_number, page, table
 
 METHODS = {"fn": "FN", "pca": "PCA"}
@@ -55,9 +55,9 @@ def tabulate_fitting_errors(spec: Mapping[str, Any], sources: Mapping[str, Path]
     for column in spec["columns"]:
         for statistics, names in column["projections"].items():
             where = f"{spec['table']} {column['dataset']} {column['network']}"
-            _expect(where, "bn_statistics", statistics, STATISTICS)
+            check_choice(f"{where}: bn_statistics", statistics, STATISTICS)
             for method, name in names.items():
-                _expect(where, "method", method, tuple(METHODS))
+                check_choice(f"{where}: method", method, METHODS)
                 rows += _rows(column, statistics, method, _source(name, sources, where))
     return pd.DataFrame(rows)
 
@@ -92,11 +92,6 @@ def _source(name: str, sources: Mapping[str, Path], where: str) -> Path:
     return sources[f"projection/{name}"]
 
 
-def _expect(where: str, key: str, got: str, allowed: tuple[str, ...]) -> None:
-    if got not in allowed:
-        raise LossmapError(f"{where}: {key} is '{got}', expected one of {', '.join(allowed)}")
-
-
 def table_panels(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return a table's columns as arrays, words as lists, for `lossmap.artifacts.figure`."""
     numeric = pd.api.types.is_numeric_dtype
@@ -120,80 +115,63 @@ def save_table(frame: pd.DataFrame, csv_path: str | Path, tex_path: str | Path) 
 
 
 def render_latex(frame: pd.DataFrame) -> str:
-    r"""Return a complete booktabs ``tabular``: a block of rows per reading, a column per network.
+    r"""Return a complete booktabs ``tabular``: a block of rows per reading, a row per network.
 
     The first block is the default reading (orthogonal, statistics of the center); the paper's
-    values stand in the column beside ours. Needs ``\usepackage{booktabs}``.
+    values stand beside ours. Narrow enough for a page of 5.5 inches. Needs
+    ``\usepackage{booktabs}``.
     """
-    networks = list(frame[["dataset", "network"]].drop_duplicates().itertuples(index=False))
+    heads = [rf"{name} & {'range & ' * (name == 'FN')}paper" for name in METHODS.values()]
     lines = [
-        rf"\begin{{tabular}}{{ll{'rr' * len(networks)}}}",
+        r"\begin{tabular}{llrrrrr}",
         r"\toprule",
-        *_header(networks),
+        " & ".join(["Data set", "Network", *heads]) + r" \\",
         r"\midrule",
     ]
-    body = [_block(frame, networks, *block) for block in _blocks_in(frame)]
+    body = [_block(*block) for block in _blocks_in(frame)]
     lines += [line for block in body for line in [*block, r"\midrule"]][:-1]
-    lines += [r"\bottomrule", *_footnotes(frame, 2 + 2 * len(networks)), r"\end{tabular}"]
+    lines += [r"\bottomrule", *_footnotes(frame), r"\end{tabular}"]
     return "\n".join(lines) + "\n"
 
 
-def _blocks_in(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    present = set(frame[["reading", "bn_statistics"]].itertuples(index=False, name=None))
-    return [block for block in BLOCKS if block in present]
+def _blocks_in(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Return reading, batch-norm statistics and rows of each block, the default first."""
+    found = dict(list(frame.groupby(["reading", "bn_statistics"])))
+    return [(*block, found[block]) for block in BLOCKS if block in found]
 
 
-def _header(networks: list) -> list[str]:
-    first, rules, second, third = ["", ""], [], ["", ""], ["Reading", "Method"]
-    start = 3
-    for dataset, members in groupby(networks, key=lambda pair: pair.dataset):
-        width = 2 * len(list(members))
-        first.append(rf"\multicolumn{{{width}}}{{c}}{{{escape_latex(dataset)}}}")
-        rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
-        start += width
-    for pair in networks:
-        second.append(rf"\multicolumn{{2}}{{c}}{{{escape_latex(pair.network)}}}")
-        third += ["ours", "paper"]
-    join = " & ".join
-    return [join(first) + r" \\", "".join(rules), join(second) + r" \\", join(third) + r" \\"]
-
-
-def _block(frame: pd.DataFrame, networks: list, reading: str, statistics: str) -> list[str]:
-    chosen = frame[(frame["reading"] == reading) & (frame["bn_statistics"] == statistics)]
-    lines, label = [], escape_latex(f"{reading}, {statistics}")
-    for method in METHODS.values():
-        cells = [label, method]
-        for pair in networks:
-            found = chosen[
-                (chosen["dataset"] == pair.dataset)
-                & (chosen["network"] == pair.network)
-                & (chosen["method"] == method)
-            ]
-            cells += _cells(found)
+def _block(reading: str, statistics: str, chosen: pd.DataFrame) -> list[str]:
+    title = escape_latex(f"{reading} reading, batch norm: {statistics}")
+    lines = [rf"\multicolumn{{7}}{{l}}{{\emph{{{title}}}}} \\"]
+    for names, rows in chosen.groupby(["dataset", "network"], sort=False):
+        found = {row["method"]: row for row in rows.to_dict("records")}
+        cells = [escape_latex(name) for name in names]
+        for method in METHODS.values():
+            ours, span, paper = _cells(found.get(method))
+            cells += [ours, span, paper] if method == "FN" else [ours, paper]
         lines.append(" & ".join(cells) + r" \\")
-        label = ""
     return lines
 
 
-def _cells(found: pd.DataFrame) -> list[str]:
-    if found.empty:
-        return ["--", "--"]
-    row = found.iloc[0]
-    ours = format_latex(row["fitting_error"])
+def _cells(row: Mapping[str, Any] | None) -> tuple[str, str, str]:
+    """Return our value, its range over planes and the paper's value."""
+    if row is None:
+        return "--", "", "--"
+    ours, span = format_latex(row["fitting_error"]), ""
     if row["planes"] > 1:
-        ours += rf" ({format_latex(row['lowest'])}--{format_latex(row['highest'])})"
+        span = f"{format_latex(row['lowest'])}--{format_latex(row['highest'])}"
     if row["non_finite"]:
         ours += rf"\,[{row['non_finite']}/{row['terms']}]"
-    return [ours, "--" if np.isnan(row["paper"]) else f"{row['paper']:.2f}"]
+    return ours, span, "--" if np.isnan(row["paper"]) else f"{row['paper']:.2f}"
 
 
-def _footnotes(frame: pd.DataFrame, width: int) -> list[str]:
+def _footnotes(frame: pd.DataFrame) -> list[str]:
     notes = []
     if (frame["planes"] > 1).any():
-        notes.append("FN: mean (lowest--highest) over planes of different seeds.")
+        notes.append("FN: mean and range over planes of different seeds.")
     if frame["non_finite"].any():
         notes.append(r"[\emph{n}/\emph{m}]: \emph{n} of \emph{m} terms are not finite.")
-    return [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {note}}} \\" for note in notes]
+    return [rf"\multicolumn{{7}}{{l}}{{\footnotesize {note}}} \\" for note in notes]
 
 
 def format_latex(value: float) -> str:
@@ -223,8 +201,7 @@ def render_page(frame: pd.DataFrame, title: str) -> str:
     head = ("data set, network", *(f"{m} {w}" for w in ("ours", "paper") for m in METHODS.values()))
     ratios = tuple(f"{'/'.join(METHODS.values())} {whose}" for whose in ("ours", "paper"))
     body = ["<p>Fitting Error, Eq. 3: the smaller, the better the plane shows the trajectory.</p>"]
-    for number, (reading, statistics) in enumerate(_blocks_in(frame)):
-        chosen = frame[(frame["reading"] == reading) & (frame["bn_statistics"] == statistics)]
+    for number, (reading, statistics, chosen) in enumerate(_blocks_in(frame)):
         default = " (the default)" if number == 0 else ""
         heading = f"{reading} reading of Eq. 4, batch-norm statistics: {statistics}{default}"
         body.append(f"<h2>{escape(heading)}</h2>")

@@ -4,6 +4,7 @@ Tells it from the names alone, but for a recorder's file, which holds its epochs
 read by the job (`lossmap.network.importing`).
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ class Snapshot:
 
     epoch: int
     files: tuple[Path, ...]
+
+
+def label_of(file: Path) -> str:
+    """Return how a specification calls a file: by its folder too, whose number may be the epoch."""
+    file = Path(os.path.abspath(file))
+    return f"{file.parent.name}/{file.name}"
 
 
 def find_checkpoints(given: str | list[str], where: str) -> list[Snapshot]:

@@ -49,8 +49,8 @@ def save_claims(
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(zip(*columns.values(), strict=True))
-    save_artifact(path, Claim.KIND, columns, provenance)
     write_text(csv_path, table.getvalue())
+    save_artifact(path, Claim.KIND, columns, provenance)
 
 
 def load_claims(path: str | Path) -> list[Claim]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lossmap.artifacts.curves import CURVES
 from lossmap.artifacts.declare import artifact, f64, i8, i64, members, text
 
 
@@ -38,6 +39,23 @@ class Origins:
         """Return the origins of some rows."""
         per_row = [name for name in members(Origins) if name != "sources"]
         return replace(self, **{name: getattr(self, name)[rows] for name in per_row})
+
+
+UNKNOWN = {
+    "is_optimum": np.int8(0),
+    "trajectory": -1,
+    "source": 0,
+    "direction": -1,
+    "step_size": np.nan,
+    "epoch": -1,
+    **dict.fromkeys(CURVES, np.nan),
+}
+"""The origin of a row of which no more is known."""
+
+
+def describe_rows(count: int, **known: object) -> dict[str, np.ndarray]:
+    """Return the origins of some rows by name: what is known of them, a number or an array."""
+    return {name: np.full(count, value) for name, value in (UNKNOWN | known).items()}
 
 
 @artifact("distance", version=1)

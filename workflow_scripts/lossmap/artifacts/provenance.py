@@ -6,16 +6,25 @@ job has announced the same: a job left over from an earlier configuration cannot
 made since.
 """
 
+import atexit
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.files import write_text
+from lossmap.artifacts.files import link, write_text
 from lossmap.artifacts.seal import Mark, fingerprint_of, mark_inputs
 from lossmap.errors import LossmapError
+
+logger = logging.getLogger("lossmap")
+_held: list[FileLock] = []
+"""Of this process: a lock falls when its object is collected."""
 
 Sources = Mapping[str, Path]
 """Path of each artifact that another is made from, by ``stage/name``."""
@@ -26,12 +35,15 @@ class Provenance:
     """What made an artifact: canonical JSON of its parameters, hash of its code, input digests.
 
     ``job`` is the name that a job announced itself by, None outside a job; it is not stored.
+    ``renderings`` are the files beside artifacts that the job writes before these; of each, its
+    SHA-256 is stored.
     """
 
     spec: str
     code: str
     inputs: Mapping[str, str]
     job: str | None = field(default=None, compare=False)
+    renderings: tuple[Path, ...] = field(default=(), compare=False)
 
     def parameters(self) -> dict:
         """Return the parameters as a dictionary."""
@@ -50,6 +62,13 @@ class Provenance:
         return {
             path: replace(self, spec=canonical_json(specs[path.stem])) for path in map(Path, paths)
         }
+
+    def of_each(self, paths: Iterable[str | Path]) -> dict[Path, "Provenance"]:
+        """Return the provenance of each artifact of any job, whether it makes one or several."""
+        paths = [Path(path) for path in paths]
+        if {path.stem for path in paths} <= self.parameters().keys():
+            return self.split(paths)
+        return dict.fromkeys(paths, self)
 
     def mark(self, content: str) -> Mark:
         """Return the mark of an artifact with the given content digest."""
@@ -101,12 +120,69 @@ def withdraw(path: str | Path, provenance: Provenance) -> None:
         announced.unlink(missing_ok=True)
 
 
+def wait_for_equal(path: str | Path, provenance: Provenance) -> None:
+    """Wait until no equal job runs, and let equal jobs wait until this process has ended.
+
+    Without file locks, equal jobs run side by side.
+    """
+    folder = resume_folder(path, provenance)
+    lock = FileLock(folder.with_name(f"{folder.name}.job.lock"))
+    with suppress(OSError, NotImplementedError):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("waiting for an equal job that was left over from a killed workflow")
+            lock.acquire()
+    _held.append(lock)
+
+
+@atexit.register
+def _remove_locks() -> None:
+    for lock in _held:
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
+
+
+def expect_orphan(path: str | Path) -> None:
+    """Have a job that may be left over keep a second name of what it makes, in Snakemake's absence.
+
+    Snakemake removes an artifact before a job that makes it, and after one that fails, whoever has
+    made it.
+    """
+    with suppress(OSError):  # read-only: nothing can be removed either
+        second_name(path).parent.mkdir(parents=True, exist_ok=True)
+        second_name(path).touch()
+
+
+def forget_orphan(path: str | Path) -> None:
+    """Remove the second name of what a job that was left over has made, or was to make."""
+    with suppress(OSError):
+        second_name(path).unlink()
+
+
+def keep_if_expected(path: str | Path) -> None:
+    """Give a finished artifact its second name, if `expect_orphan` has asked for it."""
+    if second_name(path).exists():
+        with suppress(OSError):  # no hard links here
+            link(path, second_name(path))
+
+
+def second_name(path: str | Path) -> Path:
+    """Return the name under which the result of a job that was left over is kept."""
+    return _announcement(Path(path)).with_suffix(".orphan")
+
+
 def resume_folder(artifact: str | Path, provenance: Provenance) -> Path:
     """Return where the resume points of an artifact lie, named by spec, code and inputs."""
     artifact = Path(artifact)
     made_by = f"{provenance.spec}|{provenance.code}|{sorted(provenance.inputs.items())}"
     mark = hashlib.sha256(made_by.encode()).hexdigest()[:16]
     return artifact.parent.parent / ".resume" / artifact.parent.name / f"{artifact.stem}-{mark}"
+
+
+def owner_of(provenance: Provenance) -> str:
+    """Return what a resume point says it belongs to: all but the code, which `adopt` may change."""
+    return canonical_json([provenance.spec, dict(provenance.inputs)])
 
 
 def open_resume_folder(artifact: str | Path, provenance: Provenance) -> Path:
@@ -132,9 +208,11 @@ def resume_note(folder: Path) -> Path:
 def read_resume_folder(folder: Path) -> Provenance | None:
     """Return what a folder of resume points belongs to, None if it does not say."""
     try:
-        return Provenance(**json.loads(resume_note(folder).read_text()))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(resume_note(folder).read_text())
+        parts = found["spec"], found["code"], found["inputs"]
+    except (OSError, ValueError, TypeError, LookupError):
         return None
+    return Provenance(*parts) if [*map(type, parts)] == [str, str, dict] else None
 
 
 def _announcement(path: Path) -> Path:

@@ -6,8 +6,10 @@ nothing of what the datasets mean: the kinds beside this module declare that.
 
 import hashlib
 import json
+import logging
 import mmap
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,9 +32,18 @@ from lossmap.artifacts.declare import (
     to_datasets,
     walk,
 )
-from lossmap.artifacts.files import sync, writing
-from lossmap.artifacts.provenance import Provenance, announce, check_latest, withdraw
+from lossmap.artifacts.files import check_readable, hash_file, link, sync, writing
+from lossmap.artifacts.provenance import (
+    Provenance,
+    announce,
+    check_latest,
+    keep_if_expected,
+    second_name,
+    wait_for_equal,
+    withdraw,
+)
 from lossmap.artifacts.seal import SEAL_BYTES, is_sealed, read_mark, seal, seal_holds
+from lossmap.code.running import check_what_ran, run_as_hashed
 from lossmap.errors import LossmapError, reason
 
 LIBRARIES = (
@@ -62,6 +73,7 @@ DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticE
 
 BROKEN_SEAL = "damaged or edited since it was saved; delete it and run again"
 
+logger = logging.getLogger("lossmap")
 T = TypeVar("T")
 _verified: set[tuple] = set()
 """What this process has verified: which check, of which file in which state."""
@@ -72,19 +84,35 @@ def begin_job(
 ) -> Provenance:
     """Return the provenance of a job, after announcing what it makes.
 
+    The process ends well when an equal job, left over from a killed workflow, has made all of it:
+    if such a job still runs, it is waited for.
+
     Parameters
     ----------
     params : has ``spec``, canonical JSON of the parameters, and ``code``, hash of the code
-    inputs : files that the job reads, each known by ``stage/name``
+    inputs : files that the job reads: artifacts of these results, each known by ``stage/name``, and
+        files from elsewhere, see `trace_inputs`
     outputs : files that it makes
 
     Raises
     ------
     LossmapError
-        An input is missing or damaged, or the results cannot be written.
+        An input is missing or damaged, the results cannot be written, or the sources are not those
+        whose hash `params` holds.
     """
-    provenance = trace_provenance(params.spec, params.code, inputs)
-    return replace(provenance, job=announce(provenance, outputs))
+    run_as_hashed()
+    outputs = [Path(path) for path in outputs]
+    digests = trace_inputs(inputs, outputs[0].parent.parent)
+    renderings = tuple(path for path in outputs if path.suffix != ".h5")
+    provenance = Provenance(params.spec, params.code, digests, renderings=renderings)
+    provenance = replace(provenance, job=announce(provenance, outputs))
+    if not renderings:  # they are soon made again
+        wait_for_equal(outputs[0], provenance)
+        announce(provenance, outputs)  # the job that was waited for has withdrawn it
+        if all(_take_over(*each) for each in provenance.of_each(outputs).items()):
+            logger.info("%s: made by the job of a killed workflow", name_of(outputs[0]))
+            sys.exit()
+    return provenance
 
 
 def trace_provenance(spec: str, code: str, inputs: Iterable[str | Path]) -> Provenance:
@@ -98,13 +126,55 @@ def trace_provenance(spec: str, code: str, inputs: Iterable[str | Path]) -> Prov
     return Provenance(spec, code, {name_of(path): digest_of(path) for path in inputs})
 
 
-def name_of(path: str | Path) -> str:
-    """Return ``stage/name`` of an artifact's path, independent of where the results lie.
+def trace_inputs(
+    inputs: Iterable[str | Path], results: Path, digest: Callable[[Path], str] = hash_file
+) -> dict[str, str]:
+    """Return the digests of what a job reads: artifacts of its results, and files from elsewhere.
 
-    A file that is none is known by its folder too: folders of checkpoints hold equal names.
+    An artifact is known by ``stage/name`` and its content. Of a file all bytes count, and not where
+    it lies: it is known by its path below the deepest folder that holds all such files, a single
+    one by its own name.
+
+    Parameters
+    ----------
+    digest : returns the SHA-256 of a file's bytes
+
+    Raises
+    ------
+    LossmapError
+        An input is missing or damaged.
     """
+    paths = [Path(path) for path in inputs]
+    files = [Path(os.path.abspath(path)) for path in paths if path.parent.parent != results]
+    found = {name_of(path): digest_of(path) for path in paths if path.parent.parent == results}
+    top = os.path.commonpath([file.parent for file in files]) if files else ""
+    for file in files:
+        check_readable(file)
+        with _naming(file):
+            found[file.relative_to(top).as_posix()] = digest(file)
+    return found
+
+
+def check_inputs(
+    inputs: Iterable[str | Path], outputs: Iterable[str | Path], provenance: Provenance
+) -> None:
+    """Check that what a job has read is still what it began with.
+
+    Raises
+    ------
+    LossmapError
+        An input has changed since: what was read of it may be neither the one nor the other.
+    """
+    results = Path(next(iter(outputs))).parent.parent
+    for name, digest in trace_inputs(inputs, results).items():
+        if provenance.inputs[name] != digest:
+            raise LossmapError(f"{name}: changed while this job read it; run again")
+
+
+def name_of(path: str | Path) -> str:
+    """Return ``stage/name`` of an artifact's path, independent of where the results lie."""
     path = Path(path)
-    return f"{path.parent.name}/{path.stem if path.suffix == '.h5' else path.name}"
+    return f"{path.parent.name}/{path.stem}" if path.suffix == ".h5" else path.name
 
 
 def digest_of(path: str | Path) -> str:
@@ -115,18 +185,12 @@ def digest_of(path: str | Path) -> str:
     LossmapError
         The file is missing, or an artifact that is damaged.
     """
-    _check_exists(path)
+    check_readable(path)
     with _naming(path):
         if not is_sealed(path):
-            with open(path, "rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+            return hash_file(path)
     with _opened(path) as file, _naming(path):
         return str(file.attrs["digest"])
-
-
-def _check_exists(path: str | Path) -> None:
-    if not Path(path).is_file():
-        raise LossmapError(f"{path}: no such file; run the workflow to make it")
 
 
 def save(path: str | Path, value: object, provenance: Provenance) -> None:
@@ -182,13 +246,16 @@ def save_artifact(
     """Write one artifact so that its name never belongs to a half-written file.
 
     The file is written under a temporary name in the same folder, synced, and renamed. Equal
-    arguments give equal bytes. Large datasets may be memory maps: rows are copied one by one.
+    arguments give equal bytes. Large datasets may be memory maps: rows are copied one by one. The
+    job's renderings of it must be there already.
 
     Raises
     ------
     LossmapError
-        The datasets do not match the kind, or the disk is full or read-only.
+        The datasets do not match the kind, the disk is full or read-only, or other code may have
+        been part of it than its hash says.
     """
+    check_what_ran()
     path, temporary = Path(path), None
     with writing(path):
         try:
@@ -201,12 +268,16 @@ def save_artifact(
                     _write_dataset(file, name, datasets[name])
                 check_fields(file, kind, path)
                 content = write_attributes(file, kind.name, kind.version, provenance)
+                if beside := [each for each in provenance.renderings if each.stem == path.stem]:
+                    hashes = {each.name: hash_file(each) for each in beside}
+                    file.attrs["renderings"] = canonical_json(hashes)
             seal(temporary, provenance.mark(content))
             os.chmod(temporary, 0o644)
             sync(temporary)
             if not is_made(path, provenance):  # by an equal job that was left over
                 check_latest(path, provenance)
                 os.replace(temporary, path)
+                keep_if_expected(path)
         finally:
             if temporary and os.path.exists(temporary):
                 os.unlink(temporary)
@@ -223,6 +294,17 @@ def is_made(path: str | Path, provenance: Provenance) -> bool:
         return False
     mark = read_mark(path)
     return mark is not None and mark == provenance.mark(mark.content) and seal_holds(path)
+
+
+def _take_over(path: Path, provenance: Provenance) -> bool:
+    """Give back to an artifact its name if an equal job that was left over has made it."""
+    if not is_made(path, provenance):
+        if not is_made(second_name(path), provenance):
+            return False
+        link(second_name(path), path)
+    os.utime(path)  # Snakemake wants it to be younger than its sources
+    withdraw(path, provenance)
+    return True
 
 
 def _remove_stale(path: Path) -> None:
@@ -351,7 +433,7 @@ def _blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[h5py.File]:
     path = Path(path)
-    _check_exists(path)
+    check_readable(path)
     with _naming(path):
         _once("seal", path, lambda: _check_seal(path))
     try:
@@ -487,6 +569,18 @@ def read_provenance(path: str | Path) -> Provenance:
         return Provenance(str(file.attrs["spec"]), str(file.attrs["code"]), inputs)
 
 
+def read_renderings(path: str | Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that was drawn or printed with an artifact, by file name.
+
+    Raises
+    ------
+    LossmapError
+        The artifact is missing or damaged.
+    """
+    with _opened(path) as file, _naming(path):
+        return json.loads(file.attrs.get("renderings", "{}"))
+
+
 def verify_artifact(path: str | Path, kind: Kind) -> tuple[Provenance, str]:
     """Read every byte of an artifact, however large; return its provenance and content digest.
 
@@ -495,6 +589,7 @@ def verify_artifact(path: str | Path, kind: Kind) -> tuple[Provenance, str]:
     LossmapError
         The file is missing, damaged, of another kind or version, or lacks a dataset.
     """
+    check_readable(path)
     if is_sealed(path) and not seal_holds(path):
         raise LossmapError(f"{path}: {BROKEN_SEAL}")
     with open_artifact(path, kind) as file:

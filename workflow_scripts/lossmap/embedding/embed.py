@@ -4,7 +4,6 @@ Owns what all embeddings share: exact distances in, points along their principal
 bytes every time. The libraries cost seconds to load: a technique is imported where it is used.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,25 +20,19 @@ from lossmap.geometry.distances import fix_signs
 from lossmap.kinds import find_kind
 
 
-def save_embeddings(cloud: Cloud, artifacts: Mapping[Path, Provenance]) -> None:
-    """Embed a cloud in several ways and write one artifact for each.
-
-    Parameters
-    ----------
-    cloud : what is embedded
-    artifacts : what is stored with each artifact, by its path; the specifications are techniques
+def save_embedding(cloud: Cloud, path: str | Path, provenance: Provenance) -> None:
+    """Embed a cloud and write the artifact; the specification of its provenance is a technique.
 
     Raises
     ------
     LossmapError
-        A technique's settings do not fit the cloud, or an artifact cannot be written.
+        The technique's settings do not fit the cloud, or the artifact cannot be written.
     """
-    for path, provenance in artifacts.items():
-        try:
-            embedding = embed(cloud, provenance.parameters())
-        except LossmapError as error:
-            raise LossmapError(f"{path}: {error}") from error
-        save(path, embedding, provenance)
+    try:
+        embedding = embed(cloud, provenance.parameters())
+    except LossmapError as error:
+        raise LossmapError(f"{path}: {error}") from error
+    save(path, embedding, provenance)
 
 
 def embed(cloud: Cloud, spec: dict) -> Embedding:

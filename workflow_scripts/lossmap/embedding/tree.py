@@ -3,8 +3,7 @@
 import numpy as np
 import phate.tree
 
-from lossmap.artifacts.curves import CURVES
-from lossmap.artifacts.distance import Cloud, Origins
+from lossmap.artifacts.distance import Cloud, Origins, describe_rows
 from lossmap.geometry.distances import measure_cloud_geometry
 
 
@@ -30,15 +29,6 @@ def grow_tree(spec: dict) -> Cloud:
         )
     finally:
         np.random.set_state(state)  # noqa: NPY002
-    count = len(points)
-    origins = Origins(
-        is_optimum=np.zeros(count, np.int8),
-        trajectory=branch.astype(np.int64),
-        source=np.zeros(count, np.int64),
-        direction=np.full(count, -1),
-        step_size=np.full(count, np.nan),
-        epoch=np.tile(np.arange(spec["length"]), spec["branches"]),
-        **{name: np.full(count, np.nan) for name in CURVES},
-        sources=["tree"],
-    )
-    return measure_cloud_geometry({"tree": points}, origins)
+    epoch = np.tile(np.arange(spec["length"]), spec["branches"])
+    rows = describe_rows(len(points), trajectory=branch.astype(np.int64), epoch=epoch)
+    return measure_cloud_geometry({"tree": points}, Origins(**rows, sources=["tree"]))

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from lossmap.errors import LossmapError
 from lossmap.figures.collect import kind_of, panel_names
-from lossmap.figures.panel import Box, Cell, Comparison, LegendLine
+from lossmap.figures.panel import Box, Cell, Comparison, Family, LegendLine
 from lossmap.figures.style import (
     COLORMAP,
     EPOCH_COLORMAP,
@@ -76,16 +76,10 @@ class Plan:
     @property
     def legend(self) -> list[LegendLine]:
         """Return the lines of the legend, family by family; made while a style is active."""
-        families = {cell.kind.family.name: cell.kind.family for cell in self.cells}
-        lines = []
-        for name, family in families.items():
-            members = [
-                comparison
-                for comparison in self.comparisons.values()
-                if comparison.cells[0].kind.family.name == name
-            ]
-            lines += family.explain(members)
-        return lines
+        found: dict[Family, list[Comparison]] = {}
+        for comparison in self.comparisons.values():
+            found.setdefault(comparison.cells[0].kind.family, []).append(comparison)
+        return [line for family, members in found.items() for line in family.explain(members)]
 
 
 def draw_figure(spec: Mapping[str, Any], panels: Panels) -> Figure:
@@ -114,18 +108,13 @@ def plan_figure(
     known: Mapping[str, Any] = OPTIONS,
     headline: float = 0.0,
 ) -> Plan:
-    """Lay out a figure without drawing it.
+    """Lay out a figure without drawing it; raises LossmapError as `draw_figure` does.
 
     Parameters
     ----------
     spec, panels : as for `draw_figure`
     known : the options that may be given, with their defaults
     headline : inches kept free above the first row
-
-    Raises
-    ------
-    LossmapError
-        As for `draw_figure`.
     """
     options = _read_options(spec, known)
     cells = _place_cells(spec, panels)
@@ -195,10 +184,9 @@ def _compare(cells: list[Cell], options: Mapping[str, Any]) -> dict[str, Compari
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.group, []).append(cell)
-    families = {cell.kind.family.name: cell.kind.family for cell in cells}
     found = {}
-    for name, family in families.items():
-        own = {g: members for g, members in groups.items() if g.startswith(f"{name} ")}
+    for family in dict.fromkeys(cell.kind.family for cell in cells):
+        own = {group: each for group, each in groups.items() if each[0].kind.family == family}
         found |= dict(zip(own, family.compare(list(own.values()), options), strict=True))
     return {group: found[group] for group in groups}
 
@@ -251,13 +239,8 @@ def _bar_strip(comparison: Comparison) -> Box:
 def _inner_box(cell: Cell) -> Box:
     """Return the place of a cell's axes, with room for labels around them."""
     left, bottom, width, height = cell.box
-    inset = cell.kind.inset
-    return (
-        left + inset[0],
-        bottom + inset[1],
-        width - inset[0] - inset[2],
-        height - inset[1] - inset[3],
-    )
+    west, south, east, north = cell.kind.inset
+    return left + west, bottom + south, width - west - east, height - south - north
 
 
 def _relative(box: Box, size: tuple[float, float]) -> Box:
@@ -267,15 +250,9 @@ def _relative(box: Box, size: tuple[float, float]) -> Box:
 
 def _draw_title(figure: Figure, size: tuple[float, float], cell: Cell) -> None:
     left, bottom, _, height = cell.box
-    figure.text(
-        left / size[0],
-        (bottom + height + cell.notes * NOTE_HEIGHT + 0.03) / size[1],
-        cell.title,
-        va="bottom",
-        ha="left",
-        linespacing=1.1,
-        gid=f"{cell.name}-title",
-    )
+    above = bottom + height + cell.notes * NOTE_HEIGHT + 0.03
+    style = {"va": "bottom", "ha": "left", "linespacing": 1.1, "gid": f"{cell.name}-title"}
+    figure.text(left / size[0], above / size[1], cell.title, **style)
 
 
 def _draw_bars(figure: Figure, size: tuple[float, float], comparison: Comparison) -> None:
@@ -291,15 +268,9 @@ def _draw_bars(figure: Figure, size: tuple[float, float], comparison: Comparison
 
 
 def _draw_legend(figure: Figure, size: tuple[float, float], lines: list[LegendLine]) -> None:
-    for index, line in enumerate(lines):
-        handles, below = line.entries(), len(lines) - 1 - index
+    style = {"frameon": False, "handletextpad": 0.4, "columnspacing": 1.6, "borderpad": 0.2}
+    for number, handles in enumerate(lines, 1):
+        place = (0.5, (0.02 + (len(lines) - number) * LEGEND_LINE) / size[1])
         figure.legend(
-            handles=handles,
-            loc="lower center",
-            bbox_to_anchor=(0.5, (0.02 + below * LEGEND_LINE) / size[1]),
-            ncols=len(handles),
-            frameon=False,
-            handletextpad=0.4,
-            columnspacing=1.6,
-            borderpad=0.2,
+            handles=handles, ncols=len(handles), loc="lower center", bbox_to_anchor=place, **style
         )

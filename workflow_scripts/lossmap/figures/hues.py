@@ -7,8 +7,8 @@ oklab), in which equal lightness looks equally light whatever the hue. Knows no 
 from functools import cache
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import Colormap, ListedColormap, to_rgb
+from matplotlib import color_sequences, colormaps
+from matplotlib.colors import Colormap, ListedColormap
 
 HUES = ((270.0, 0.20), (114.0, 0.12), (318.0, 0.12), (198.0, 0.07), (36.0, 0.07))
 """Hue (degrees) and chroma in OKLab of up to five categories: blue, ochre, purple, teal, brown.
@@ -16,18 +16,7 @@ HUES = ((270.0, 0.20), (114.0, 0.12), (318.0, 0.12), (198.0, 0.07), (36.0, 0.07)
 Found by search: at every lightness of a ramp all pairs stay apart in chroma alone, also as seen
 with protanopia and deuteranopia (Machado, Oliveira and Fernandes, 2009).
 """
-FLAT = (
-    "#3f90da",
-    "#ffa90e",
-    "#bd1f01",
-    "#94a4a2",
-    "#832db6",
-    "#a96b59",
-    "#e76300",
-    "#b9ac70",
-    "#717581",
-    "#92dadd",
-)
+FLAT = color_sequences["petroff10"]
 """Ten categories that need no lightness (M. Petroff, 2021, arXiv:2107.02270)."""
 LIGHTEST, DARKEST = 0.87, 0.36
 """Ends of a ramp in OKLab's lightness; 0.87 is 85 % of CIE L*, still visible on white."""
@@ -91,7 +80,7 @@ def ramp(index: int, number: int) -> ListedColormap:
 def flat_colors(number: int) -> np.ndarray:
     """Return one color for each of `number` categories, (number, 3); beyond ten they are close."""
     if number <= len(FLAT):
-        return np.array([to_rgb(color) for color in FLAT[:number]])
+        return np.array(FLAT[:number])
     return visible_map("turbo")(np.linspace(0, 1, number))[:, :3]
 
 

@@ -21,6 +21,8 @@ from lossmap.figures.style import FONT_SIZE, PAGE_WIDTH
 Options = Mapping[str, Any]
 Box = tuple[float, float, float, float]
 """Left, bottom, width, height; inches from the lower left corner at scale 1."""
+LegendLine = list[Artist]
+"""The entries of one line of the legend; a word before them is an entry without a mark."""
 
 
 @dataclass
@@ -61,23 +63,9 @@ class Comparison:
     strip: Box = field(default=(0.0, 0.0, 0.0, 0.0))
 
 
-@dataclass(frozen=True)
-class LegendLine:
-    """One line of the legend under a figure, with a word before its entries where one is needed."""
-
-    handles: Sequence[Artist]
-    word: str = ""
-
-    def entries(self) -> list[Artist]:
-        """Return the entries, after the word as an entry without a mark."""
-        if not self.word:
-            return list(self.handles)
-        return [Line2D([], [], linestyle="none", label=f"{self.word}:"), *self.handles]
-
-
 def wrap_entries(word: str, handles: Sequence[Artist]) -> list[LegendLine]:
     """Return entries as lines of the legend that fit the page, the word before the first."""
-    lines: list[list[Artist]] = [[]]
+    lines: list[LegendLine] = [[]]
     room = PAGE_WIDTH - 0.3 - _width_of(word)
     for handle in handles:
         if lines[-1] and room < _width_of(handle.get_label()):
@@ -85,7 +73,9 @@ def wrap_entries(word: str, handles: Sequence[Artist]) -> list[LegendLine]:
             room = PAGE_WIDTH - 0.3
         lines[-1].append(handle)
         room -= _width_of(handle.get_label())
-    return [LegendLine(line, word if not i else "") for i, line in enumerate(lines) if line]
+    if word and lines[0]:
+        lines[0].insert(0, Line2D([], [], linestyle="none", label=f"{word}:"))
+    return [line for line in lines if line]
 
 
 def _width_of(text: str) -> float:
@@ -93,24 +83,9 @@ def _width_of(text: str) -> float:
     return 0.42 + 0.56 * len(text) * FONT_SIZE / 72
 
 
-def compare_nothing(groups: list[list[Cell]], options: Options) -> list[Comparison]:
-    """Return comparisons of panels that share no scale and need no bar."""
-    return [Comparison(cells) for cells in groups]
-
-
-def explain_nothing(comparisons: list[Comparison]) -> list[LegendLine]:
-    """Return no legend."""
-    return []
-
-
-def note_nothing(cell: Cell, comparison: Comparison) -> list[str]:
-    """Return no notes."""
-    return []
-
-
 @dataclass(frozen=True)
 class Family:
-    """Panels that can share a scale.
+    """Panels that can share a scale; by default they share none, with no bar, legend or note.
 
     Attributes
     ----------
@@ -121,9 +96,11 @@ class Family:
     """
 
     name: str
-    compare: Callable[[list[list[Cell]], Options], list[Comparison]] = compare_nothing
-    explain: Callable[[list[Comparison]], list[LegendLine]] = explain_nothing
-    note: Callable[[Cell, Comparison], list[str]] = note_nothing
+    compare: Callable[[list[list[Cell]], Options], list[Comparison]] = lambda groups, options: [
+        Comparison(cells) for cells in groups
+    ]
+    explain: Callable[[list[Comparison]], list[LegendLine]] = lambda comparisons: []
+    note: Callable[[Cell, Comparison], list[str]] = lambda cell, comparison: []
 
 
 @dataclass(frozen=True)

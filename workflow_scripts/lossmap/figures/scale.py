@@ -157,3 +157,13 @@ def draw_loss_bar(
     room = 0.28 if scale.name == "log" else 0.45  # inches for one label
     number = max(3, int(length / room))
     scale.set_ticks(bar.ax.xaxis, scale.norm.vmin, scale.norm.vmax, at_most=number)
+
+
+def tick_epochs(first: float, last: float, length: float) -> list[float]:
+    """Return round epochs along a bar of some inches, the last one always among them."""
+    locator = MaxNLocator(max(3, int(length / 0.35)), integer=True, steps=[1, 2, 5, 10])
+    inside = [float(tick) for tick in locator.tick_values(first, last) if first <= tick < last]
+    spacing = inside[1] - inside[0] if len(inside) > 1 else 0.0
+    if inside and last - inside[-1] < 0.5 * spacing:  # their labels would touch
+        inside.pop()
+    return [*inside, float(last)]

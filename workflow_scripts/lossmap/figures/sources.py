@@ -1,6 +1,6 @@
 """How a panel names the artifacts that it draws, and the errors where they are missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,6 @@ def find_artifact(name: str, sources: Sources, where: str) -> Path:
     if name not in sources:
         raise LossmapError(f"{where}: {name} is not among the inputs of this figure")
     return sources[name]
-
-
-def check_choice(where: str, key: str, got: object, allowed: Sequence[str]) -> None:
-    """Raise LossmapError unless `got` is one of the allowed words."""
-    if got not in allowed:
-        raise LossmapError(f"{where}: {key} is '{got}', expected one of {', '.join(allowed)}")
 
 
 def words(panel: Mapping[str, Any], name: str) -> list[str]:

@@ -3,11 +3,12 @@
 Owns each constant of appearance. Knows nothing of what a panel shows, never touches pyplot.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -82,6 +83,13 @@ def paper_style(scale: float = 1.0) -> Iterator[None]:
 def points(length: float) -> float:
     """Return a length in points (at scale 1) in the style that is active."""
     return length * mpl.rcParams["font.size"] / FONT_SIZE
+
+
+def write_notes(axes: Axes, notes: Sequence[str], left: float = 0.0, bottom: float = 1.01) -> None:
+    """Write notes line by line, flat on the paper, from a place in units of the axes upwards."""
+    if notes:
+        style = {"transform": axes.transAxes, "va": "bottom", "fontsize": points(NOTE_SIZE)}
+        Axes.text(axes, left, bottom, "\n".join(notes), gid="notes", **style)
 
 
 def make_figure(width: float, height: float, dpi: float) -> Figure:

@@ -4,10 +4,12 @@ Neither needs the weights. Independent Gaussian directions in `params` dimension
 described by their inner products, which are drawn from their exact distribution.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from lossmap.artifacts.curves import CURVES
-from lossmap.artifacts.distance import Cloud, Origins
+from lossmap.artifacts.distance import Cloud
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.paths import trajectory_rows
@@ -72,18 +74,14 @@ def draw_null(cloud: Cloud, params: int, null: str, seed: int) -> Cloud:
     if null not in models:
         raise LossmapError(f"null model '{null}' is unknown; allowed: {', '.join(models)}")
     positions = models[null](cloud, params, seed)
-    origins = _without_losses(cloud.origins)
+    unknown = {name: np.full(len(positions), np.nan) for name in CURVES}
+    origins = replace(cloud.origins, **unknown)
     return measure_cloud_geometry({f"null model '{null}'": positions}, origins)
 
 
 def step_lengths(cloud: Cloud, rows: np.ndarray) -> np.ndarray:
     """Return the lengths of the steps between consecutive rows, float64 (rows - 1,)."""
     return cloud.euclidean[rows[:-1], rows[1:]]
-
-
-def _without_losses(origins: Origins) -> Origins:
-    unknown = {name: np.full(len(origins.is_optimum), np.nan) for name in CURVES}
-    return Origins(**vars(origins) | unknown)
 
 
 def _walk(cloud: Cloud, params: int, seed: int) -> np.ndarray:

@@ -125,17 +125,8 @@ def fit_basis(thetas, epochs: np.ndarray, center_row: int, layout: Layout, spec:
     scaled = (scale[:, None] * directions).astype(np.float32)
     coordinates, products = measure_coordinates(thetas, center, scaled)
     shares = measure_plane_variance(coordinates[rows], products, np.trace(gram))
-    return Basis(
-        center,
-        int(epochs[center_row]),
-        directions,
-        scale,
-        np.asarray(seeds, np.int64),
-        ratios,
-        shares,
-        coordinates,
-        epochs,
-    )
+    epoch, seeds = int(epochs[center_row]), np.asarray(seeds, np.int64)
+    return Basis(center, epoch, directions, scale, seeds, ratios, shares, coordinates, epochs)
 
 
 def _window_rows(epochs: np.ndarray, window: list[int] | None) -> np.ndarray:

@@ -3,21 +3,26 @@
 A run keeps two things in its own folder, named by spec and code so that a stale one is never picked
 up: raw files to which each epoch's rows are appended, and a small HDF5 file that is replaced
 atomically and says how many rows count. Rows after that number are torn writes and are cut off.
+The HDF5 file is sealed as artifacts are, and its mark says whose it is and what the rows were: of
+a resume point that anything has changed, nothing is used.
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from logging import Logger
 from pathlib import Path
 
 import h5py
 import numpy as np
 from filelock import FileLock
 
-from lossmap.artifacts.files import writing
+from lossmap.artifacts.files import sync, writing
 from lossmap.artifacts.provenance import resume_note
-from lossmap.artifacts.store import DAMAGE, content_digest, verify_content
+from lossmap.artifacts.seal import SEAL_BYTES, Mark, read_mark, seal, seal_holds
+from lossmap.artifacts.store import DAMAGE, content_digest
 from lossmap.errors import LossmapError
 
 
@@ -37,11 +42,14 @@ class Checkpoint:
     ----------
     folder : where the files lie; made when absent, removed by `discard`
     widths : name and row length of each growing array
+    owner : what the run is made from: a state that is found is used only if it was saved for this
     """
 
-    def __init__(self, folder: str | Path, widths: Mapping[str, int]):
+    def __init__(self, folder: str | Path, widths: Mapping[str, int], owner: str = ""):
         self.folder = Path(folder)
         self.widths = dict(widths)
+        self._owner = hashlib.sha256(owner.encode()).hexdigest()
+        self._hashed = hashlib.sha256()  # over all rows, array after array within each
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder.with_suffix(".lock"))
         self._lock.acquire()  # waits for an orphan of a killed workflow that is still writing
@@ -54,22 +62,52 @@ class Checkpoint:
         LossmapError
             The disk is full or read-only; the previous state stays valid.
         """
+        hashed = self._hashed.copy()
         with saving(self.folder):
-            for name, row in rows.items():
+            for name in (name for name in self.widths if name in rows):
+                data = np.ascontiguousarray(rows[name], np.float32).tobytes()
+                hashed.update(data)
                 with open(self._rows_path(name), "ab") as stream:
-                    stream.write(np.ascontiguousarray(row, np.float32).tobytes())
+                    stream.write(data)
                     stream.flush()
                     os.fsync(stream.fileno())
-            self._replace_state(state)
+            self._replace_state(state, hashed.hexdigest())
+        self._hashed = hashed
 
-    def load(self) -> dict[str, np.ndarray] | None:
-        """Return the latest state, or None when there is no valid one; cuts off torn rows."""
+    def load(self, log: Logger | None = None) -> dict[str, np.ndarray] | None:
+        """Return the latest state, or None when there is no valid one; cuts off torn rows.
+
+        What is not as it was saved, or was saved for another run, is removed, and the log says so.
+        """
         state = self._read_state()
-        if state is None or not self._cut_rows(int(state["rows"])):
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            return None
-        return state
+        if state is not None and self._rows_hold(int(state["rows"])):
+            self._cut_rows(int(state["rows"]))
+            return state
+        if log and self._state_path.exists():
+            what = "state.h5 is" if state is None else "its rows are"
+            log.warning(
+                "%s: %s damaged or of another run; nothing of it is used, training begins anew",
+                self.folder,
+                what,
+            )
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._hashed = hashlib.sha256()
+        return None
+
+    def check_rows(self, count: int) -> None:
+        """Compare what the disk holds with what was appended, before an artifact is made of it.
+
+        Raises
+        ------
+        LossmapError
+            They differ.
+        """
+        if not self._rows_hold(count):
+            raise LossmapError(
+                f"{self.folder}: its rows were damaged since they were saved; run again, training "
+                "begins anew"
+            )
 
     def rows(self, name: str, count: int) -> np.ndarray:
         """Return a growing array as a read-only memory map, float32 (count, width)."""
@@ -90,31 +128,46 @@ class Checkpoint:
     def _rows_path(self, name: str) -> Path:
         return self.folder / f"{name}.f32"
 
-    def _replace_state(self, state: Mapping[str, np.ndarray]) -> None:
+    @property
+    def _state_path(self) -> Path:
+        return self.folder / "state.h5"
+
+    def _replace_state(self, state: Mapping[str, np.ndarray], rows: str) -> None:
         temporary = self.folder / f".state.{os.getpid()}.h5"
-        with h5py.File(temporary, "w") as file:
+        with h5py.File(temporary, "w", userblock_size=SEAL_BYTES) as file:
             for name, values in state.items():
                 file.create_dataset(name, data=values)
             file.attrs.update(kind="checkpoint", format_version=1)
-            file.attrs["digest"] = content_digest(file)
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, self.folder / "state.h5")
+            content = content_digest(file)
+        seal(temporary, Mark(self._owner, rows, content))
+        sync(temporary)
+        os.replace(temporary, self._state_path)
 
     def _read_state(self) -> dict[str, np.ndarray] | None:
-        path = self.folder / "state.h5"
         try:
-            with h5py.File(path, "r") as file:
-                verify_content(file, path)
+            mark = read_mark(self._state_path)
+            if mark is None or mark.fingerprint != self._owner or not seal_holds(self._state_path):
+                return None
+            with h5py.File(self._state_path, "r") as file:
                 return {name: values[()] for name, values in file.items()}
-        except (*DAMAGE, LossmapError):
+        except DAMAGE:
             return None
 
-    def _cut_rows(self, count: int) -> bool:
+    def _rows_hold(self, count: int) -> bool:
+        """Tell whether the first rows are those whose hash the state has, and go on from it."""
+        found = hashlib.sha256()
+        try:
+            arrays = [self.rows(name, count) for name in self.widths]
+            for row in range(count):
+                for array in arrays:
+                    found.update(array[row].data)
+            mark = read_mark(self._state_path)
+        except DAMAGE:
+            return False
+        self._hashed = found
+        return mark is not None and mark.inputs == found.hexdigest()
+
+    def _cut_rows(self, count: int) -> None:
         for name, width in self.widths.items():
-            path, wanted = self._rows_path(name), 4 * count * width
-            if wanted and (not path.exists() or path.stat().st_size < wanted):
-                return False
-            if path.exists():
-                os.truncate(path, wanted)
-        return True
+            if self._rows_path(name).exists():
+                os.truncate(self._rows_path(name), 4 * count * width)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
+from lossmap.code.running import check_what_ran
 from lossmap.errors import LossmapError, kind_and_reason
 
 _FACTORY = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
@@ -73,6 +74,7 @@ def build_network(
                 f"got {kind_and_reason(error)}; give the keywords that the function accepts under "
                 "'arguments' of the run, or let it accept these"
             ) from error
+    check_what_ran()
     _check_network(network, factory)
     return network
 

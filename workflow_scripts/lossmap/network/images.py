@@ -8,6 +8,7 @@ import torch
 from lossmap.artifacts.dataset import Dataset
 from lossmap.errors import LossmapError
 from lossmap.network.augmentation import jitter_colors, rotate
+from lossmap.network.loaders.assembly import rank_in_class
 
 
 @dataclass(frozen=True)
@@ -190,9 +191,6 @@ def choose_balanced(
         )
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(len(labels))
-    rank = np.empty(len(labels), np.int64)
-    for label in np.unique(labels):
-        members = shuffled[labels[shuffled] == label]
-        rank[members] = np.arange(len(members))
-    chosen = shuffled[np.argsort(rank[shuffled], kind="stable")][:count]
+    turns = rank_in_class(labels[shuffled])
+    chosen = shuffled[np.argsort(turns, kind="stable")][:count]
     return generator.permutation(chosen)

@@ -4,7 +4,7 @@ Resumable after every checkpoint; memory does not grow with their number. What i
 is what training measures, by the same functions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from logging import Logger
 from pathlib import Path
@@ -13,8 +13,8 @@ import numpy as np
 
 from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.dataset import Dataset
-from lossmap.artifacts.provenance import Provenance, open_resume_folder
-from lossmap.artifacts.store import is_made, save
+from lossmap.artifacts.provenance import Provenance, open_resume_folder, owner_of
+from lossmap.artifacts.store import save
 from lossmap.artifacts.trajectory import History, Trajectory
 from lossmap.errors import LossmapError
 from lossmap.network.checkpoint import Checkpoint
@@ -32,6 +32,7 @@ def import_run(
     artifact: str | Path,
     provenance: Provenance,
     log: Logger,
+    check_inputs: Callable[[], None] = lambda: None,
 ) -> None:
     """Read the checkpoints of one run, or the rest of them, and write its trajectory.
 
@@ -43,6 +44,7 @@ def import_run(
     artifact : the trajectory to write
     provenance : what is stored with it; its specification is that of `imported_spec`
     log : receives one line per checkpoint
+    check_inputs : raises LossmapError if a file has changed since the job began
 
     Raises
     ------
@@ -56,13 +58,13 @@ def import_run(
         network = create_network(describe_network(spec["network"], dataset), device)
         measures = make_measures(use_moments(dataset, spec), spec, device)
     widths = {"thetas": network.layout.size, "buffers": network.buffer_layout.size}
-    with closing(Checkpoint(open_resume_folder(artifact, provenance), widths)) as kept:
-        if is_made(artifact, provenance):
-            log.info("%s: made by the job of a killed workflow that was waited for", spec["run"])
-            return
+    folder, owner = open_resume_folder(artifact, provenance), owner_of(provenance)
+    with closing(Checkpoint(folder, widths, owner)) as kept:
         with explain_memory(what):
             curves = _read_all(spec["checkpoints"], files, network, measures, kept, log)
+        check_inputs()
         epochs = np.array([entry["epoch"] for entry in spec["checkpoints"]])
+        kept.check_rows(len(epochs))
         trajectory = Trajectory(
             kept.rows("thetas", len(epochs)),
             kept.rows("buffers", len(epochs)),

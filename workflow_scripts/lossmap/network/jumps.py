@@ -5,7 +5,6 @@ one copy of the images on the device. Every run is resumable after any epoch, an
 kept beside the resume points: a new step size trains only what is new.
 """
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -18,9 +17,11 @@ from filelock import FileLock
 
 from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.files import link
 from lossmap.artifacts.jumps import FINISHED, Jumps, spec_of_resume_points
-from lossmap.artifacts.provenance import Provenance, open_resume_folder, resume_note
-from lossmap.artifacts.store import save, stream
+from lossmap.artifacts.provenance import Provenance, open_resume_folder, owner_of, resume_note
+from lossmap.artifacts.seal import seal_holds
+from lossmap.artifacts.store import read_provenance, save, stream
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.geometry.planes.fn import draw_filter_normalized
@@ -76,7 +77,7 @@ def _retrain_direction(
     layout, seed = run.network.layout, spec["direction"]
     direction = draw_filter_normalized(theta, layout, seed, axes=1, ignore=spec["ignore"])[0]
     widths = {"thetas": theta.size, "buffers": buffers.size}
-    with closing(Workspace(path, provenance, spec, widths)) as workspace:
+    with closing(Workspace(path, provenance, spec, widths, log)) as workspace:
         for step in spec["step_sizes"]:
             if step in workspace.known:
                 log.info("%s step %g: kept from before", path.stem, step)
@@ -113,27 +114,47 @@ class Workspace:
     known : row of each step size that an earlier artifact holds
     """
 
-    def __init__(self, path: Path, provenance: Provenance, spec: dict, widths: Mapping[str, int]):
+    def __init__(
+        self,
+        path: Path,
+        provenance: Provenance,
+        spec: dict,
+        widths: Mapping[str, int],
+        log: Logger,
+    ):
         belongs_to = replace(provenance, spec=spec_of_resume_points(spec))
-        self.folder = open_resume_folder(path, belongs_to)
+        self.folder, self._owner = open_resume_folder(path, belongs_to), owner_of(belongs_to)
         self.name, self.spec, self.widths = path.stem, spec, widths
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder.with_suffix(".lock"))
         self._lock.acquire()  # waits for an orphan of a killed workflow that is still training
         self._kept = self.folder / FINISHED
-        self.known = self._find_known()
+        self.known = self._find_known(log)
 
-    def _find_known(self) -> dict[float, int]:
-        try:
-            with stream(self._kept, Jumps) as file:
-                return {float(step): row for row, step in enumerate(file["step_sizes"][()])}
-        except LossmapError:  # there is none, or it is damaged: train anew
+    def _find_known(self, log: Logger) -> dict[float, int]:
+        if not self._kept.exists():
             return {}
+        try:
+            if self._is_own():
+                with stream(self._kept, Jumps) as file:
+                    return {float(step): row for row, step in enumerate(file["step_sizes"][()])}
+        except (OSError, LossmapError):
+            pass
+        log.warning("%s: damaged or of another run; nothing of it is used", self._kept)
+        return {}
+
+    def _is_own(self) -> bool:
+        """Tell whether the kept artifact is whole, whatever its size, and of this direction."""
+        if not seal_holds(self._kept):
+            return False
+        found = read_provenance(self._kept)
+        spec = spec_of_resume_points(found.parameters())
+        return owner_of(replace(found, spec=spec)) == self._owner
 
     def checkpoint(self, step: float) -> Checkpoint:
         """Return the resume point of one step size."""
         name = f"step-{step!r}".replace(".", "_")  # a dot would begin a suffix
-        return Checkpoint(self.folder / name, self.widths)
+        return Checkpoint(self.folder / name, self.widths, f"{self._owner} {step!r}")
 
     def assemble(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return thetas, float32 (steps, epochs, params), on disk, and the curves by name."""
@@ -159,6 +180,11 @@ class Workspace:
     def _trained_rows(self, step: float) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         with closing(self.checkpoint(step)) as checkpoint:
             state = checkpoint.load()
+            if state is None:
+                raise LossmapError(
+                    f"{checkpoint.folder}: damaged since it was trained; run again, this step size "
+                    "is trained anew"
+                )
             found = {name: state[f"history.{name}"] for name in SNAPSHOT_CURVES}
             yield checkpoint.rows("thetas", int(state["rows"])), found
 
@@ -171,11 +197,8 @@ class Workspace:
 
     def keep(self, artifact: Path) -> None:
         """Give the artifact a second name here and remove what it makes redundant."""
-        link = self.folder / f".finished.{os.getpid()}.h5"
-        link.unlink(missing_ok=True)
         try:
-            os.link(artifact, link)
-            os.replace(link, self._kept)
+            link(artifact, self._kept)
         except OSError:  # a file system without hard links: the next step size trains all anew
             self._kept.unlink(missing_ok=True)
         for left in self._needless():

@@ -16,8 +16,8 @@ from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.dataset import Dataset
-from lossmap.artifacts.provenance import Provenance, open_resume_folder
-from lossmap.artifacts.store import is_made, save
+from lossmap.artifacts.provenance import Provenance, open_resume_folder, owner_of
+from lossmap.artifacts.store import save
 from lossmap.artifacts.trajectory import History, Trajectory
 from lossmap.logs import format_seconds
 from lossmap.network.arithmetic import autocast, use_tf32
@@ -220,12 +220,11 @@ def train_run(
     """
     run = Run(dataset, spec, device)
     widths = {"thetas": run.network.layout.size, "buffers": run.network.buffer_layout.size}
-    with closing(Checkpoint(open_resume_folder(artifact, provenance), widths)) as checkpoint:
-        if is_made(artifact, provenance):
-            log.info("%s: made by the job of a killed workflow that was waited for", spec["run"])
-            return
+    folder, owner = open_resume_folder(artifact, provenance), owner_of(provenance)
+    with closing(Checkpoint(folder, widths, owner)) as checkpoint:
         train_to_end(run, checkpoint, log)
         count = len(run.measured)
+        checkpoint.check_rows(count)
         trajectory = Trajectory(
             checkpoint.rows("thetas", count),
             checkpoint.rows("buffers", count),
@@ -252,7 +251,7 @@ def train_to_end(run: Run, checkpoint: Checkpoint, log: Logger) -> None:
         "goes on from the last saved epoch"
     )
     with explain_memory(what, smaller):
-        state = checkpoint.load()
+        state = checkpoint.load(log)
         if state is None:
             run.measure()
             checkpoint.save(run.rows(), run.state())

@@ -3,14 +3,22 @@
 import argparse
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+from lossmap.code.reach import search_folders
 from lossmap.errors import LossmapError
 from lossmap.figures.movies import choose_movie
-from lossmap.upkeep.adopt import adopt_artifact, adopt_resume_points, split_adoptable
+from lossmap.upkeep.adopt import (
+    adopt_artifact,
+    adopt_resume_points,
+    find_resume_points,
+    find_targets,
+    open_change,
+    split_adoptable,
+)
 from lossmap.upkeep.archive import write_archive
 from lossmap.upkeep.audit import Finding, audit
-from lossmap.workflow.codehash import search_folders
 from lossmap.workflow.configuration import load_configuration, read_settings
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.picture import draw_stages
@@ -53,7 +61,13 @@ def _read_words(words: list[str] | None) -> argparse.Namespace:
         one.add_argument("--configfile", nargs="*", default=[], type=Path, metavar="FILE")
     adopt, archive = commands.choices["adopt"], commands.choices["archive"]
     adopt.add_argument(
-        "--because", required=True, help="why the change of code cannot have changed any result"
+        "--targets", required=True, nargs="+", help="stages, artifacts as stage/name, or targets"
+    )
+    adopt.add_argument(
+        "--from", required=True, dest="since", help="the commit, or hash of code, that made them"
+    )
+    adopt.add_argument(
+        "--because", help="why the change since then can have changed no result; without it, a list"
     )
     archive.add_argument("--output", type=Path, help="default: lossmap-SCALE.tar")
     return parser.parse_args(words)
@@ -76,22 +90,35 @@ def run_audit(asked: argparse.Namespace, expected: Expected, given: dict) -> int
 
 
 def run_adopt(asked: argparse.Namespace, expected: Expected, given: dict) -> int:
-    """Restamp artifacts of which only the code has changed; refuse everything else."""
+    """Show, and with a reason restamp, artifacts of which only the code has changed, by one change.
+
+    Everything else is refused.
+    """
     if LOCKS.is_dir() and any(LOCKS.iterdir()):
         raise LossmapError(
             f"{LOCKS}: a workflow is running here, or was killed; let it end, "
             "or run snakemake --unlock"
         )
-    if not asked.because.strip():
+    if asked.because is not None and not asked.because.strip():
         raise LossmapError("--because: say why no result can have changed; it is kept with them")
-    adoptable, refused = split_adoptable(audit(expected))
+    targets = find_targets(expected.config, asked.targets)
+    with open_change(expected, asked.since) as change:
+        adoptable, refused = split_adoptable(audit(expected), targets, change)
+        points = find_resume_points(change, targets)
+    _print([replace(finding, kind="adopt") for finding in adoptable])
+    _print([Finding("adopt", folder, "resume points") for folder, _ in points])
+    _print([replace(finding, kind="refused") for finding in refused])
+    count = f"{len(adoptable)} artifacts and {len(points)} resume points"
+    if asked.because is None:
+        print(f"{count} would be adopted, {len(refused)} refused; to do so, say --because and why")
+        return 1 if refused else 0
     for finding in adoptable:
         adopt_artifact(finding.path, expected.code(*finding.target), asked.because)
-    kept = adopt_resume_points(expected)
-    _print(refused)
-    print(f"adopted {len(adoptable)} artifacts and {len(kept)} resume points")
+    for pair in points:
+        adopt_resume_points(expected, *pair)
+    print(f"adopted {count}")
     if refused:
-        print(f"refused {len(refused)}: more than their code has changed, or they are damaged")
+        print(f"refused {len(refused)}: more than this change, or they are damaged")
     return 1 if refused else 0
 
 
@@ -104,8 +131,9 @@ def run_archive(asked: argparse.Namespace, expected: Expected, given: dict) -> i
             f"{expected.results}: {len(wrong)} things are wrong; make them anew, then archive"
         )
     path = asked.output or Path(f"lossmap-{expected.config['scale']}.tar")
-    count = write_archive(path, ROOT, expected, given)
+    count, said = write_archive(path, ROOT, expected, given)
     print(f"{path}: {count} files, {path.stat().st_size / 1e6:.0f} MB")
+    print(f"unpacked into an empty folder and audited there: {said}")
     return 0
 
 

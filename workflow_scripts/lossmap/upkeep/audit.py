@@ -9,12 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lossmap.artifacts.provenance import Provenance, resume_folder
+from lossmap.artifacts.files import obstacle
+from lossmap.artifacts.provenance import (
+    Provenance,
+    read_resume_folder,
+    resume_folder,
+    resume_note,
+)
 from lossmap.artifacts.seal import read_mark
-from lossmap.artifacts.store import verify_artifact
+from lossmap.artifacts.store import trace_inputs, verify_artifact
 from lossmap.errors import LossmapError
 from lossmap.workflow.expected import Expected
-from lossmap.workflow.freshness import in_order
+from lossmap.workflow.freshness import find_spoilt, in_order
 from lossmap.workflow.stages import STAGES
 from lossmap.workflow.targets import all_targets
 
@@ -58,7 +64,7 @@ def audit(expected: Expected) -> list[Finding]:
 def _audit_artifact(expected: Expected, target: str, digests: dict[str, str]) -> Iterator[Finding]:
     stage, name = target.split("/", 1)
     path = expected.path(stage, name)
-    if not path.is_file():
+    if not obstacle(path) and not path.exists():
         yield Finding("missing", path, "not made yet")
         return
     try:
@@ -72,9 +78,9 @@ def _audit_artifact(expected: Expected, target: str, digests: dict[str, str]) ->
     parts = dict(_differences(expected, target, provenance, digests))
     if parts:
         yield Finding("stale", path, "; ".join(parts.values()), tuple(parts))
-    for rendering in expected.renderings(stage, name):
-        if not rendering.is_file():
-            yield Finding("missing", rendering, "not drawn or printed yet")
+    for rendering, why in find_spoilt(expected, stage, name).items():
+        there = obstacle(rendering) or rendering.exists()
+        yield Finding("damaged" if there else "missing", rendering, why)
 
 
 def _differences(
@@ -94,7 +100,7 @@ def _differences(
         if inputs.get(name) != provenance.inputs.get(name)
     ]
     if changed:
-        yield "inputs", f"made from another {_listed(changed)}"
+        yield "inputs", f"made from another {listed(changed)}"
 
 
 def _expected_inputs(
@@ -102,11 +108,12 @@ def _expected_inputs(
 ) -> dict[str, str]:
     """Return the digests of the sources that are there; of those that are not, as recorded."""
     stage, name = target.split("/", 1)
-    recorded, there = provenance.inputs, expected.digests(stage, name)
+    recorded, files = provenance.inputs, expected.files(stage, name)
     found = {source: digests.get(source) for source in expected.sources(stage, name)}
-    if not found and not there:  # downloaded, or its file is not here: nothing to compare with
-        return dict(recorded)
-    found |= there
+    if files and all(file.is_file() for file in files):
+        found |= trace_inputs(files, expected.results)
+    elif files or not found:  # not here, or downloaded: nothing to compare with
+        found = dict(recorded) | found
     return {source: digest or recorded.get(source, "missing") for source, digest in found.items()}
 
 
@@ -118,7 +125,7 @@ def explain(old: dict, new: dict) -> str:
         for key in sorted({*before, *after})
         if before.get(key) != after.get(key)
     ]
-    return _listed(changed)
+    return listed(changed)
 
 
 def _leaves(value: object, prefix: str = "") -> dict[str, str]:
@@ -133,7 +140,8 @@ def _leaves(value: object, prefix: str = "") -> dict[str, str]:
     }
 
 
-def _listed(items: list[str]) -> str:
+def listed(items: list[str]) -> str:
+    """Return the first items in one line, and how many more there are."""
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return ", ".join(items[:SHOWN]) + more
 
@@ -160,7 +168,10 @@ def _find_idle_resume_points(expected: Expected, digests: Mapping[str, str]) -> 
         sources = expected.sources(stage, name)
         inputs = {s: digests.get(s, "") for s in sources} | expected.digests(stage, name)
         now = expected.of_resume_points(stage, name, inputs)
-        if folder != resume_folder(expected.path(stage, name), now):
+        if read_resume_folder(folder) is None:
+            note, why = resume_note(folder), "does not say what its resume points belong to"
+            yield Finding("damaged", note, f"{why}; delete it")
+        elif folder != resume_folder(expected.path(stage, name), now):
             yield Finding("orphaned", folder, "resume points of other settings, code or inputs")
 
 

@@ -25,30 +25,9 @@ from lossmap.workflow.schema import (
 )
 
 REGISTRIES = ("defaults.yaml", "ding2023.yaml", "horoi2021.yaml")
-RULES = (
-    "all",
-    "datasets",
-    "figures",
-    "tables",
-    "claims",
-    "estimate",
-    "audit",
-    "report",
-    "ledger",
-    "joined_ledger",
-    "dataset",
-    "trajectory",
-    "imported_trajectory",
-    "basis",
-    "grid",
-    "projection",
-    "figure",
-    "table",
-    "jumps",
-    "distance",
-    "embedding",
-    "animation",
-)
+_RULE_FILES = Path(__file__).resolve().parents[3].joinpath("rules").glob("*.smk")
+RULES = {"all", "datasets", "figures", "tables", "claims", "audit", "report"}
+RULES |= {path.stem for path in _RULE_FILES} - {"common"}  # which holds no rule
 """Names that no paper may have: a paper is a target like these."""
 _KINDS = {"datasets": "dataset", "bases": "basis", "techniques": "technique"}
 """Registries whose entries have a kind, and what the schema calls such an entry."""
@@ -536,7 +515,7 @@ def _check_cell(config: dict, name: str, statistics: str, method: str, where: st
 
 def _check_claims(config: dict) -> None:
     for paper, claims in config["claims"].items():
-        if paper in ("claims", *RULES):
+        if paper in RULES:
             raise LossmapError(
                 f"configuration: claims.{paper} is the name of a rule; choose another"
             )

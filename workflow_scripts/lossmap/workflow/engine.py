@@ -3,7 +3,13 @@
 Each function takes Snakemake's `workflow` object as a Snakefile has it. Tried with Snakemake 9.27.
 """
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
+
+from snakemake.persistence import MetadataRecord
+
+RECORDS = [Path(".snakemake", part) for part in ("metadata", "locks")]
 
 
 def is_main_process(workflow: object) -> bool:
@@ -32,3 +38,33 @@ def limit_resource(workflow: object, name: str, count: int) -> None:
 def force(workflow: object, paths: Iterable[str]) -> None:
     """Have files made again, whatever Snakemake's own metadata say of them."""
     workflow.dag.forcefiles.update(paths)
+
+
+def is_incomplete(workflow: object, path: str) -> bool:
+    """Tell whether Snakemake has started a job that makes a file and has not seen it end.
+
+    Known from the first call of an input function on.
+    """
+    return bool(workflow.persistence._filter_incomplete_keys([path]))
+
+
+def complete(workflow: object, path: str) -> None:
+    """Have a file count as finished, though Snakemake has not seen its job end."""
+    workflow.persistence._unmark_incomplete(path)
+
+
+def find_broken_records() -> list[Path]:
+    """Return what in Snakemake's records of earlier runs would end it; half a record would not."""
+    found = (path for folder in RECORDS for path in sorted(folder.rglob("*")))
+    return [path for path in found if path.is_file() and _is_broken(path)]
+
+
+def _is_broken(path: Path) -> bool:
+    try:
+        if found := json.loads(path.read_text()):
+            MetadataRecord.model_validate(found)
+    except json.JSONDecodeError:  # Snakemake itself says so and goes on
+        return False
+    except (OSError, ValueError):
+        return True
+    return False

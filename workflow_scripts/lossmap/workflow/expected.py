@@ -11,8 +11,8 @@ from pathlib import Path
 
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.provenance import Provenance
-from lossmap.artifacts.store import name_of, read_provenance
-from lossmap.workflow.codehash import hash_code
+from lossmap.artifacts.store import read_provenance, trace_inputs
+from lossmap.code.reach import Reach
 from lossmap.workflow.digests import Digests
 from lossmap.workflow.stages import STAGES, Pack, maker_of, pack_of, sources, spec_of
 from lossmap.workflow.targets import all_targets
@@ -43,8 +43,7 @@ class Expected:
     ) -> None:
         self.config, self.search = config, search
         self.results, self.movie = Path(results), movie
-        self._digests = Digests(self.results / ".resume" / "digests.json")
-        self._hash = cache(lambda script, reached: hash_code(script, reached, search))
+        self._reach = cache(lambda script, reached: Reach(script, reached, search))
         for target in all_targets(config):
             self._code(*target.split("/", 1))
 
@@ -84,8 +83,12 @@ class Expected:
         return self._code(stage, name)
 
     def _code(self, stage: str, name: str) -> str:
+        return self.reach(stage, name).hash
+
+    def reach(self, stage: str, name: str) -> Reach:
+        """Return the code that can reach an artifact."""
         script = maker_of(self.config, stage, name).script
-        return self._hash(script, self.reached(stage, name))
+        return self._reach(script, self.reached(stage, name))
 
     def reached(self, stage: str, name: str) -> tuple[str, ...]:
         """Return every function that its code finds by name at run time, ``module:function``."""
@@ -101,9 +104,17 @@ class Expected:
         return [] if find is None or self.is_kept(stage, name) else find(self.config, name)
 
     def digests(self, stage: str, name: str) -> dict[str, str]:
-        """Return the digests of the `files` that are there, by the names that an artifact notes."""
-        there = [file for file in self.files(stage, name) if file.is_file()]
-        return {name_of(file): self._digests.of(file) for file in there}
+        """Return the digests of those files by name, none where one of them is not there.
+
+        Raises
+        ------
+        LossmapError
+            One cannot be read.
+        """
+        files = self.files(stage, name)
+        if not all(file.is_file() for file in files):
+            return {}
+        return trace_inputs(files, self.results, Digests(self.results / ".digests.json"))
 
     def is_kept(self, stage: str, name: str) -> bool:
         """Tell whether an artifact is used as it is, whatever made it: data sets, if so configured.

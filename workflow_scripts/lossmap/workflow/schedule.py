@@ -6,6 +6,7 @@ Durations are those of `costs`; nothing is measured here.
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 
 from lossmap.workflow.stages import job_seconds, maker_of, pack_of, sources
 from lossmap.workflow.targets import all_targets
@@ -50,7 +51,8 @@ def measure_chains(jobs: Mapping[str, Job]) -> dict[str, float]:
         for needed in job.after:
             behind[needed].append(key)
     chains: dict[str, float] = {}
-    for key in reversed(_in_order(jobs)):
+    order = TopologicalSorter({key: job.after for key, job in jobs.items()}).static_order()
+    for key in reversed(list(order)):
         chains[key] = jobs[key].seconds + max((chains[other] for other in behind[key]), default=0)
     return chains
 
@@ -64,16 +66,6 @@ def longest_chain(jobs: Mapping[str, Job]) -> list[str]:
         path.append(ready[-1])
         ready = [key for key, job in jobs.items() if path[-1] in job.after]
     return path
-
-
-def _in_order(jobs: Mapping[str, Job]) -> list[str]:
-    order: list[str] = []
-    waiting = {key: set(job.after) for key, job in jobs.items()}
-    while waiting:
-        ready = [key for key, needed in waiting.items() if not needed]
-        order += ready
-        waiting = {key: needed.difference(ready) for key, needed in waiting.items() if needed}
-    return order
 
 
 def simulate(jobs: Mapping[str, Job], gpus: int) -> float:

@@ -6,6 +6,7 @@ the wording of every error. Knows no registry: what is defined, the caller says.
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -207,6 +208,14 @@ def _explain_strange(key: object, own: list[str], foreign: Mapping[str, str]) ->
     return f"is an unknown key{suggest(key, [*own, *foreign])}; allowed: {', '.join(own)}"
 
 
+def _check_pattern(
+    _: Draft202012Validator, pattern: str, value: object, schema: Mapping
+) -> Iterator[ValidationError]:
+    """Match all of a text: in Python, unlike in JSON Schema, ``$`` allows a line end after it."""
+    if isinstance(value, str) and not re.fullmatch(pattern, value):
+        yield ValidationError("")
+
+
 def _is_finite(_: object, value: object) -> bool:
     """Tell a number that has a place in canonical JSON."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -214,7 +223,7 @@ def _is_finite(_: object, value: object) -> bool:
 
 _Validator = extend(
     Draft202012Validator,
-    {"refers": _report_reference, "kinds": _check_kind},
+    {"refers": _report_reference, "kinds": _check_kind, "pattern": _check_pattern},
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine("number", _is_finite),
 )
 

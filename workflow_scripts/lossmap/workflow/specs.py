@@ -6,7 +6,7 @@ left to be filled in by the job. Upstream artifacts enter by their content, not 
 
 from pathlib import Path
 
-from lossmap.artifacts.store import name_of
+from lossmap.artifacts.checkpoints import label_of
 from lossmap.claims.papers import find_statement
 from lossmap.workflow.configuration import (
     CIFAR_FILES,
@@ -90,7 +90,7 @@ def network_spec(config: dict, run: str) -> dict:
 def imported_spec(config: dict, run: str) -> dict:
     """Return what a run is imported from: file names by epoch, and on what it is measured."""
     checkpoints = [
-        {"epoch": each.epoch, "files": [name_of(file) for file in each.files]}
+        {"epoch": each.epoch, "files": [label_of(file) for file in each.files]}
         for each in checkpoints_of(config, run)
     ]
     return {
@@ -222,24 +222,6 @@ def embedding_spec(config: dict, name: str) -> dict:
     return embedding_technique(config, name)
 
 
-def embedding_packs(config: dict) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the embeddings of each cloud, as stem and suffixes: one job makes them all."""
-    clouds = config["clouds"].items()
-    return [
-        _pack(cloud, list(entry["embeddings"])) for cloud, entry in clouds if entry["embeddings"]
-    ]
-
-
-def animation_spec(config: dict, name: str) -> dict:
-    """Return what an animation shows and how it looks."""
-    entry = config["animations"][name]
-    return {
-        **{"figure": name, "columns": entry["columns"]},
-        "options": config["style"] | entry.get("options", {}),
-        "panels": [_panel_spec(config, name, panel) for panel in entry["panels"]],
-    }
-
-
 def basis_spec(config: dict, name: str) -> dict:
     """Return how a plane is fitted or drawn: the leaves of its method.
 
@@ -280,9 +262,12 @@ def projection_spec(config: dict, name: str) -> dict:
     }
 
 
-def figure_spec(config: dict, name: str) -> dict:
-    """Return what a figure shows and how it looks; ``{epoch}`` and ``{data}`` are filled in."""
-    entry = config["figures"][name]
+def figure_spec(config: dict, name: str, registry: str = "figures") -> dict:
+    """Return what a figure shows and how it looks; ``{epoch}`` and ``{data}`` are filled in.
+
+    An animation is a figure in another `registry`.
+    """
+    entry = config[registry][name]
     options = config["style"] | entry.get("options", {})
     panels = [_panel_spec(config, name, panel) for panel in entry["panels"]]
     return {"figure": name, "columns": entry["columns"], "options": options, "panels": panels}
@@ -326,17 +311,10 @@ def table_spec(config: dict, name: str) -> dict:
     for column in config["tables"][name]["columns"]:
         run = run_of_projection(config, column["projections"]["center"]["pca"])
         title = data_title(config, run)
-        here = "" if title == column["dataset"] else f" (here {title})"
-        columns.append(column | {"dataset": column["dataset"] + here})
+        printed = column["dataset"]
+        shown = title if title == printed else f"{title} for {printed}"
+        columns.append(column | {"dataset": shown})
     return {"table": name, "columns": columns}
-
-
-def panel_sources(config: dict, panels: list[dict]) -> list[str]:
-    """Return the artifacts that panels draw, as ``stage/name``, sorted."""
-    named = {reference for panel in panels for reference in references(panel, "panel")}
-    found = {f"{STAGES[registry]}/{name}" for registry, name in named if registry in STAGES}
-    bases = {config["grids"][name]["basis"] for registry, name in named if registry == "grids"}
-    return sorted(found | {f"basis/{basis}" for basis in bases})
 
 
 def table_sources(config: dict, table: str) -> list[str]:
@@ -471,14 +449,13 @@ def embedding_sources(config: dict, name: str) -> list[str]:
     return [f"distance/{embedding_names(config)[name][0]}"]
 
 
-def figure_sources(config: dict, name: str) -> list[str]:
-    """Return what a figure draws."""
-    return panel_sources(config, config["figures"][name]["panels"])
-
-
-def animation_sources(config: dict, name: str) -> list[str]:
-    """Return what an animation draws."""
-    return panel_sources(config, config["animations"][name]["panels"])
+def figure_sources(config: dict, name: str, registry: str = "figures") -> list[str]:
+    """Return the artifacts that a figure or an animation draws, as ``stage/name``, sorted."""
+    panels = config[registry][name]["panels"]
+    named = {reference for panel in panels for reference in references(panel, "panel")}
+    found = {f"{STAGES[registry]}/{name}" for registry, name in named if registry in STAGES}
+    bases = {config["grids"][name]["basis"] for registry, name in named if registry == "grids"}
+    return sorted(found | {f"basis/{basis}" for basis in bases})
 
 
 def factory_of(config: dict, run: str) -> str:

@@ -8,6 +8,7 @@ they know of a stage. To add one: a `Stage` here, or in a module that the config
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lossmap.artifacts.basis import Basis
@@ -256,7 +257,6 @@ for _stage in (
             specs.embedding_spec,
             specs.embedding_sources,
             costs.embedding_cost,
-            packs=specs.embedding_packs,
             minutes=30,
         ),
     ),
@@ -282,8 +282,8 @@ for _stage in (
         _in("animations"),
         Maker(
             "animation",
-            specs.animation_spec,
-            specs.animation_sources,
+            partial(specs.figure_spec, registry="animations"),
+            partial(specs.figure_sources, registry="animations"),
             costs.drawing_cost,
             minutes=30,
         ),

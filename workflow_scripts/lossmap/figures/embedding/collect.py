@@ -10,7 +10,8 @@ import numpy as np
 from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.store import load
 from lossmap.errors import LossmapError
-from lossmap.figures.sources import Panel, Sources, Spec, check_choice, find_source
+from lossmap.figures.sources import Panel, Sources, Spec, find_source
+from lossmap.kinds import check_choice
 
 COLORS = ("epoch", "direction", "loss", "trajectory", "source")
 HUES = ("ascending", "descending")
@@ -26,10 +27,10 @@ def collect_embedding(panel: Spec, spec: Spec, sources: Sources, where: str) -> 
     LossmapError
         The panel asks for something unknown, or for something that its cloud does not have.
     """
-    check_choice(where, "color", panel.get("color", "epoch"), COLORS)
-    check_choice(where, "hue", panel.get("hue", "ascending"), HUES)
+    check_choice(f"{where}: color", panel.get("color", "epoch"), COLORS)
+    check_choice(f"{where}: hue", panel.get("hue", "ascending"), HUES)
     for mark in panel.get("marks", ()):
-        check_choice(where, "marks", mark, MARKS)
+        check_choice(f"{where}: marks", mark, MARKS)
     embedding = load(find_source(panel, "embedding", sources, where), Embedding)
     origins = embedding.origins
     found = {name: np.asarray(getattr(origins, name)) for name in _COPIED}

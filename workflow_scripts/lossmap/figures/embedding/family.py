@@ -8,7 +8,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from lossmap.errors import LossmapError
 from lossmap.figures.embedding.points import (
@@ -16,24 +15,18 @@ from lossmap.figures.embedding.points import (
     SHADED,
     Coloring,
     categories_of,
+    edge_of,
     hue_of,
     notes_of,
 )
 from lossmap.figures.hues import MIDDLE, STEPS, step_colors, visible_map
-from lossmap.figures.panel import (
-    Bar,
-    Cell,
-    Comparison,
-    Family,
-    LegendLine,
-    Options,
-    wrap_entries,
-)
-from lossmap.figures.scale import draw_loss_bar, fit_scale
-from lossmap.figures.style import INK, points
+from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options, wrap_entries
+from lossmap.figures.scale import draw_loss_bar, fit_scale, tick_epochs
+from lossmap.figures.style import points
 
-CATEGORIES = {"direction": "direction", "source": "", "trajectory": "trajectory"}
-"""The colors that are categories, and the word before them in the legend."""
+CATEGORIES = {"direction": "direction", "source": "", "trajectory": None}
+"""The colors that are categories, and the word before them in the legend; None: not explained,
+because nobody looks up one of twenty branches."""
 
 
 def compare_embeddings(groups: list[list[Cell]], options: Options) -> list[Comparison]:
@@ -128,18 +121,11 @@ def _draw_epoch_bar(
     colormap = colormap if coloring.hue == "ascending" else colormap.reversed()
     mappable = ScalarMappable(coloring.epochs, colormap)
     bar = figure.colorbar(mappable, cax=axes, orientation="horizontal", label=label)
-    bar.locator = _epoch_locator(length)
-    bar.update_ticks()
+    bar.set_ticks(tick_epochs(coloring.epochs.vmin, coloring.epochs.vmax, length))
 
 
 def _draw_shade_bar(
-    figure: Figure,
-    axes: Axes,
-    length: float,
-    *,
-    coloring: Coloring,
-    rows: list[int],
-    label: str,
+    figure: Figure, axes: Axes, length: float, *, coloring: Coloring, rows: list[int], label: str
 ) -> None:
     """Draw the ramps of all hues above each other along the epochs."""
     low, high = coloring.epochs.vmin, coloring.epochs.vmax
@@ -147,12 +133,8 @@ def _draw_shade_bar(
     image = np.stack([hue_of(coloring, row, shade) for row in rows])
     axes.imshow(image, extent=(low, high, 0, len(rows)), aspect="auto", interpolation="nearest")
     axes.set_yticks([])
-    axes.xaxis.set_major_locator(_epoch_locator(length))
+    axes.set_xticks(tick_epochs(low, high, length))
     axes.set_xlabel(label)
-
-
-def _epoch_locator(length: float) -> MaxNLocator:
-    return MaxNLocator(max(3, int(length / 0.35)), integer=True, steps=[1, 2, 5, 10])
 
 
 def explain_colors(comparisons: list[Comparison]) -> list[LegendLine]:
@@ -160,7 +142,7 @@ def explain_colors(comparisons: list[Comparison]) -> list[LegendLine]:
     lines: dict[str, list[Line2D]] = {}
     for comparison in comparisons:
         coloring = comparison.shared
-        if coloring.color in CATEGORIES:
+        if CATEGORIES.get(coloring.color) is not None:
             lines[CATEGORIES[coloring.color]] = _hue_entries(coloring)
     cells = [cell for comparison in comparisons for cell in comparison.cells]
     present = {mark for cell in cells for mark in cell.spec.get("marks", ())}
@@ -181,37 +163,23 @@ def explain_colors(comparisons: list[Comparison]) -> list[LegendLine]:
 
 def _hue_entries(coloring: Coloring) -> list[Line2D]:
     middle = np.array([MIDDLE])
+    style = {"marker": "o", "linewidth": points(0.9), "markersize": points(3.4)}
     return [
-        Line2D(
-            [],
-            [],
-            marker="o",
-            linewidth=points(0.9),
-            markersize=points(3.4),
-            color=hue_of(coloring, index, middle)[0],
-            label=str(category),
-        )
+        Line2D([], [], color=hue_of(coloring, index, middle)[0], label=str(category), **style)
         for index, category in enumerate(coloring.categories)
     ]
 
 
 def _entry(name: str, label: str, face: object) -> Line2D:
-    style = MARK_STYLES[name]
-    return Line2D(
-        [],
-        [],
-        linestyle="none",
-        marker=style["marker"],
-        markersize=points(style["size"]),
-        markerfacecolor=face,
-        markeredgecolor="white" if name == "optimum" else INK,
-        markeredgewidth=points(0.5),
-        label=label,
-    )
+    mark = MARK_STYLES[name]
+    style = {"linestyle": "none", "marker": mark["marker"], "markersize": points(mark["size"])}
+    style |= {"markeredgecolor": edge_of(name), "markeredgewidth": points(0.5)}
+    return Line2D([], [], markerfacecolor=face, label=label, **style)
 
 
-def _note(cell: Cell, comparison: Comparison) -> list[str]:
-    return notes_of(cell.panel, comparison.shared)
-
-
-EMBEDDING = Family("embedding", compare_embeddings, explain_colors, _note)
+EMBEDDING = Family(
+    "embedding",
+    compare_embeddings,
+    explain_colors,
+    lambda cell, comparison: notes_of(cell.panel, comparison.shared),
+)

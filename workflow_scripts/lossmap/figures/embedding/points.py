@@ -10,26 +10,28 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_rgb
 
 from lossmap.figures.hues import darken, flat_colors, ramp, step_colors, visible_map
 from lossmap.figures.scale import LossScale
 from lossmap.figures.sources import Panel, words
-from lossmap.figures.style import GAP, GOLD, INK, NOTE_SIZE, ZORDER, points
+from lossmap.figures.style import GAP, GOLD, INK, ZORDER, points, write_notes
 
 SPELLED = {"phate": "PHATE", "tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
 """What the axes are called where that is not the technique's own word."""
 SHADED = ("direction", "source")
 """Colors whose hue is a category and whose lightness is the epoch."""
 MARK_STYLES = {
-    "jumps": {"marker": "D", "size": 2.4},
-    "starts": {"marker": "*", "size": 8.0, "color": GOLD, "label": "initialization"},
+    "jumps": {"marker": "D", "size": 3.2},
+    "starts": {"marker": "*", "size": 6.5, "color": GOLD, "label": "initialization"},
     "ends": {"marker": "s", "size": 3.4, "label": "end of training"},
     "optimum": {"marker": "X", "size": 6.0, "color": INK, "label": "minimum"},
 }
 EDGE = 0.3
 """How much darker than its point an edge is, so that a light point stays visible."""
 LINE_WIDTH = 0.45
+FLAT = 0.05
+"""A panel whose smaller spread is less than this share of the larger says so: it is a line."""
 PRESENT = 2.5
 """Diameter of an animation's current points relative to the others: visible around a diamond."""
 FAINTEST, TAIL = 0.3, 0.2
@@ -95,23 +97,28 @@ def plot_embedding(
         _draw_lines(axes, panel, colors, opacity, order)
     _draw_points(axes, panel, colors[order], opacity[order], present[order], order, point_size)
     _draw_marks(axes, panel, coloring, colors, marks, order)
-    missing = notes_of(panel, coloring)
-    if missing:
-        style = {"transform": axes.transAxes, "va": "bottom", "fontsize": points(NOTE_SIZE)}
-        axes.text(0.0, 1.01, "\n".join(missing), gid="notes", **style)
+    write_notes(axes, notes_of(panel, coloring))
     return axes
 
 
 def notes_of(panel: Panel, coloring: Coloring) -> list[str]:
-    """Return notes on what a panel cannot draw."""
-    if coloring.color != "loss":
-        return []
+    """Return notes on what a panel cannot draw, or what would look like a fault."""
     retrained = np.asarray(panel["trajectory"]) >= 0
+    notes = _note_flatness(panel, retrained)
+    if coloring.color != "loss":
+        return notes
     heights = coloring.losses.to_height(np.asarray(panel["train_loss"])[retrained])
     missing = int((~np.isfinite(heights)).sum())
-    if not missing:
+    if missing:
+        notes.append(f"gray: loss not finite, {missing} point{'s' if missing > 1 else ''}")
+    return notes
+
+
+def _note_flatness(panel: Panel, retrained: np.ndarray) -> list[str]:
+    wide, narrow = sorted(np.ptp(np.asarray(panel["points"])[retrained], axis=0), reverse=True)
+    if not 0 < narrow < FLAT * wide:
         return []
-    return [f"gray: loss not finite, {missing} point{'s' if missing > 1 else ''}"]
+    return [f"the second axis holds {narrow / wide:.1g} of the first's spread"]
 
 
 def categories_of(panel: Panel, color: str) -> list[object]:
@@ -132,8 +139,8 @@ def color_points(panel: Panel, coloring: Coloring) -> np.ndarray:
     if coloring.color == "loss":
         heights = coloring.losses.to_height(panel["train_loss"])
         colors = visible_map(loss_map)(coloring.losses.norm(np.nan_to_num(heights)))[:, :3]
-        return np.where(np.isfinite(heights)[:, None], colors, _gray())
-    colors = np.tile(_gray(), (len(shade), 1))
+        return np.where(np.isfinite(heights)[:, None], colors, to_rgb(GAP))
+    colors = np.tile(to_rgb(GAP), (len(shade), 1))
     categories = categories_of(panel, coloring.color)
     for index, category in enumerate(coloring.categories):
         rows = [row for row, found in enumerate(categories) if found == category]
@@ -147,10 +154,6 @@ def hue_of(coloring: Coloring, index: int, shade: np.ndarray) -> np.ndarray:
     if coloring.color in SHADED:
         return ramp(index, number)(shade)[:, :3]
     return np.tile(flat_colors(number)[index], (len(shade), 1))
-
-
-def _gray() -> np.ndarray:
-    return np.full(3, int(GAP[1:3], 16) / 255)
 
 
 def draw_order(panel: Panel, until: int | None = None) -> np.ndarray:
@@ -235,7 +238,7 @@ def _draw_points(
     order: np.ndarray,
     point_size: float,
 ) -> None:
-    edges = np.where(present[:, None], _ink(), darken(colors, EDGE))
+    edges = np.where(present[:, None], to_rgb(INK), darken(colors, EDGE))
     diameter = points(point_size) * np.where(present, PRESENT, 1.0)
     axes.scatter(
         *np.asarray(panel["points"])[order].T,
@@ -246,10 +249,6 @@ def _draw_points(
         zorder=ZORDER["path"] + 0.5,
         gid="points",
     )
-
-
-def _ink() -> np.ndarray:
-    return np.array([int(INK[i : i + 2], 16) / 255 for i in (1, 3, 5)])
 
 
 def _draw_marks(
@@ -286,6 +285,18 @@ def _marked(
     return rows, step_colors(len(coloring.steps))[which]
 
 
+def edge_of(name: str) -> str:
+    """Return the color of a mark's edge."""
+    return "white" if name == "optimum" else INK
+
+
+def _layer_of(name: str) -> float:
+    """Return how high a mark lies: jumps beneath the paths, of which they would hide the half."""
+    if name == "jumps":
+        return ZORDER["path"] - 0.5
+    return ZORDER["mark"] + (1.0 if name in ("starts", "optimum") else 0.0)
+
+
 def _draw_mark(axes: Axes, panel: Panel, name: str, rows: np.ndarray, faces: object) -> None:
     style = MARK_STYLES[name]
     axes.scatter(
@@ -293,8 +304,8 @@ def _draw_mark(axes: Axes, panel: Panel, name: str, rows: np.ndarray, faces: obj
         marker=style["marker"],
         s=points(style["size"]) ** 2,
         c=faces,
-        edgecolors="white" if name == "optimum" else INK,
+        edgecolors=edge_of(name),
         linewidths=points(0.5),
-        zorder=ZORDER["mark"] + (1.0 if name in ("starts", "optimum") else 0.0),
+        zorder=_layer_of(name),
         gid=name,
     )

@@ -12,7 +12,8 @@ from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.store import load, load_part
 from lossmap.errors import LossmapError
-from lossmap.figures.sources import Panel, Sources, Spec, check_choice, find_source
+from lossmap.figures.sources import Panel, Sources, Spec, find_source
+from lossmap.kinds import check_choice
 
 MARKS = ("center", "converged")
 HEIGHTS = ("true", "projected")
@@ -32,7 +33,7 @@ def collect_landscape(panel: Spec, spec: Spec, sources: Sources, where: str) -> 
     if "projection" in panel:
         projection = load(find_source(panel, "projection", sources, where), Projection)
     for mark in panel.get("marks", ()):
-        check_choice(where, "marks", mark, MARKS)
+        check_choice(f"{where}: marks", mark, MARKS)
         if mark == "center":
             found["center"] = np.array([0.0, 0.0, interpolate_loss(grid, 0.0, 0.0)])
         else:
@@ -43,7 +44,7 @@ def collect_landscape(panel: Spec, spec: Spec, sources: Sources, where: str) -> 
         if projection is None:
             raise LossmapError(f"{where}: 'trajectory' needs 'projection', but none is named")
         heights = panel.get("heights", spec.get("options", {}).get("heights", "true"))
-        check_choice(where, "heights", heights, HEIGHTS)
+        check_choice(f"{where}: heights", heights, HEIGHTS)
         found |= _trace(projection, heights)
     return found
 

@@ -9,9 +9,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lossmap.figures.landscape.marks import MARK_EDGES, MARK_SIZES, MARK_STYLES, marks_of, notes_of
+from lossmap.figures.landscape.marks import MARKS, is_known, marks_of, notes_of, style_mark
 from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options
-from lossmap.figures.scale import LossScale, draw_loss_bar, fit_scale
+from lossmap.figures.scale import LossScale, draw_loss_bar, fit_scale, tick_epochs
 from lossmap.figures.style import INK, points
 
 
@@ -45,34 +45,40 @@ def _draw_epoch_bar(
     figure: Figure, axes: Axes, length: float, *, epochs: Normalize, colormap: str
 ) -> None:
     mappable = ScalarMappable(epochs, colormap)
-    figure.colorbar(mappable, cax=axes, orientation="horizontal", label="epoch of the trajectory")
+    bar = figure.colorbar(
+        mappable, cax=axes, orientation="horizontal", label="epoch of the trajectory"
+    )
+    bar.set_ticks(tick_epochs(epochs.vmin, epochs.vmax, length))
+    bar.minorticks_off()
 
 
 def explain_marks(comparisons: list[Comparison]) -> list[LegendLine]:
     """Return one legend entry for each mark that occurs, and the arrow of a trajectory."""
-    cells = [cell for comparison in comparisons for cell in comparison.cells]
-    present = {name for cell in cells for name in marks_of(cell.panel)}
+    present = {
+        (name, is_known(cell.panel, name, comparison.shared[0]))
+        for comparison in comparisons
+        for cell in comparison.cells
+        for name in marks_of(cell.panel)
+    }
     handles = [
-        Line2D(
-            [],
-            [],
-            linestyle="none",
-            markersize=points(MARK_SIZES[name]),
-            markeredgecolor=MARK_EDGES[name] if MARK_EDGES[name] != "white" else "none",
-            markeredgewidth=points(0.6),
-            **style,
-        )
-        for name, style in MARK_STYLES.items()
-        if name in present
+        Line2D([], [], **_explain(name, known))
+        for name in MARKS
+        for known in (True, False)
+        if (name, known) in present
     ]
-    if "start" in present:
+    for handle in handles:
+        if handle.get_markeredgecolor() == "white":  # which white paper would swallow
+            handle.set_markeredgecolor("none")
+    if any(name == "start" for name, _ in present):
         arrow = {"marker": ">", "markersize": points(4), "color": INK, "markerfacecolor": "white"}
         handles.append(Line2D([], [], label="direction of training", **arrow))
-    return [LegendLine(handles)] if handles else []
+    return [handles] if handles else []
 
 
-def _note(cell: Cell, comparison: Comparison) -> list[str]:
-    return notes_of(cell.panel, comparison.shared[0])
+def _explain(name: str, known: bool) -> dict[str, object]:
+    """Return the look of a legend's mark; a hollow one says why it is."""
+    style = style_mark(name, known)
+    return style if known else style | {"label": f"{style['label']}, loss unknown"}
 
 
 def style_of(comparison: Comparison, options: Options) -> dict[str, object]:
@@ -84,4 +90,9 @@ def style_of(comparison: Comparison, options: Options) -> dict[str, object]:
     }
 
 
-LANDSCAPE = Family("landscape", compare_landscapes, explain_marks, _note)
+LANDSCAPE = Family(
+    "landscape",
+    compare_landscapes,
+    explain_marks,
+    lambda cell, comparison: notes_of(cell.panel, comparison.shared[0]),
+)

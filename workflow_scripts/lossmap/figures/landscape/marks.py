@@ -1,25 +1,25 @@
-"""What surfaces and contour maps have in common: extent, gaps, marks, arrows, notes.
+"""What surfaces and contour maps have in common: extent, gaps, marks, trajectory, notes.
 
-Finished arrays in, numbers and words out; draws nothing itself.
+Finished arrays in; numbers, words and the look of lines and marks out; draws nothing itself.
 """
 
 import numpy as np
+from matplotlib.colors import Normalize
 
 from lossmap.figures.scale import LossScale
 from lossmap.figures.sources import Panel
-from lossmap.figures.style import CENTER, CONVERGED, INK
+from lossmap.figures.style import CENTER, CONVERGED, INK, ZORDER, points
 
 Extent = tuple[float, float]
 
 POINTS = ("center", "converged")
-MARK_STYLES = {
-    "center": {"marker": "o", "color": CENTER, "label": "center"},
-    "converged": {"marker": "D", "color": CONVERGED, "label": "converged point, projected"},
-    "start": {"marker": "^", "color": "white", "label": "start of training"},
-    "end": {"marker": "s", "color": INK, "label": "end of training"},
+MARKS = {
+    "center": ("o", 5.4, CENTER, "white", "center"),
+    "converged": ("D", 3.4, CONVERGED, INK, "converged point, projected"),
+    "start": ("^", 4.8, "white", INK, "start of training"),
+    "end": ("s", 4.0, INK, "white", "end of training"),
 }
-MARK_EDGES = {"center": "white", "converged": INK, "start": INK, "end": "white"}
-MARK_SIZES = {"center": 5.4, "converged": 3.4, "start": 4.8, "end": 4.0}
+"""Shape, diameter in points, color, color of the edge and words of each mark."""
 MOST_ARROWS = 4
 """Arrowheads on a trajectory that is as long as an axis or longer; one on a very short one."""
 
@@ -31,6 +31,22 @@ def marks_of(panel: Panel) -> dict[str, np.ndarray]:
         trajectory = np.asarray(panel["trajectory"])
         marks |= {"start": trajectory[0], "end": trajectory[-1]}
     return marks
+
+
+def is_known(panel: Panel, name: str, scale: LossScale) -> bool:
+    """Return whether the loss of a marked point can be drawn."""
+    return bool(np.isfinite(scale.to_height(marks_of(panel)[name][2])))
+
+
+def style_mark(name: str, known: bool = True) -> dict[str, object]:
+    """Return the look of a mark: hollow where its loss is not known."""
+    marker, size, color, edge, label = MARKS[name]
+    style = {"marker": marker, "color": color, "linestyle": "none", "label": label, "gid": name}
+    if not known:
+        edge = color if name in POINTS else INK
+        style["markerfacecolor"] = "none"
+    style |= {"markersize": points(size), "markeredgecolor": edge, "markeredgewidth": points(0.6)}
+    return style | {"zorder": ZORDER["mark"]}
 
 
 def extent_of(panel: Panel) -> tuple[Extent, Extent]:
@@ -123,3 +139,23 @@ def place_arrows(path: np.ndarray, ranges: np.ndarray) -> list[tuple[np.ndarray,
     number = int(np.clip(np.ceil(MOST_ARROWS * traveled[-1]), 1, MOST_ARROWS))
     shares = (np.arange(number) + 0.5) / number
     return [(at(share - 0.025), at(share + 0.025)) for share in shares]
+
+
+def style_casing() -> dict[str, object]:
+    """Return the look of the dark line under a trajectory."""
+    return {"color": INK, "linewidth": points(2.4), "zorder": ZORDER["path"], "gid": "casing"}
+
+
+def style_trajectory(
+    epochs: np.ndarray, epoch_norm: Normalize | None, colormap: str
+) -> dict[str, object]:
+    """Return the look of a trajectory that is colored by epoch, by its own epochs by default."""
+    norm = epoch_norm or Normalize(float(epochs[0]), float(epochs[-1]))
+    return {"cmap": colormap, "norm": norm, "linewidth": points(1.4), "capstyle": "round"}
+
+
+def style_arrow() -> dict[str, object]:
+    """Return the look of an arrow on a trajectory."""
+    style = {"arrowstyle": "-|>", "mutation_scale": points(7), "shrinkA": 0, "shrinkB": 0}
+    style |= {"facecolor": "white", "edgecolor": INK, "linewidth": points(0.5)}
+    return style | {"zorder": ZORDER["path"] + 1, "gid": "direction"}

@@ -12,19 +12,9 @@ from matplotlib.contour import ContourSet
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from lossmap.figures.landscape import marks
 from lossmap.figures.landscape.collect import collect_landscape
 from lossmap.figures.landscape.family import LANDSCAPE, style_of
-from lossmap.figures.landscape.marks import (
-    MARK_EDGES,
-    MARK_SIZES,
-    MARK_STYLES,
-    POINTS,
-    extent_of,
-    marks_of,
-    missing_cells,
-    notes_of,
-    place_arrows,
-)
 from lossmap.figures.panel import Cell, Comparison, Kind, Options
 from lossmap.figures.scale import LossScale, format_loss
 from lossmap.figures.sources import Panel
@@ -37,6 +27,7 @@ from lossmap.figures.style import (
     TRAJECTORY_COLORMAP,
     ZORDER,
     points,
+    write_notes,
 )
 
 SETTINGS = {"with": "landscape", "properties": {}}
@@ -65,7 +56,7 @@ def plot_contour(
     """
     heights = scale.to_height(panel["loss"])
     _frame(axes, panel)
-    if missing_cells(heights).any():
+    if marks.missing_cells(heights).any():
         _draw_gap(axes, panel)
     _draw_map(axes, panel, scale, heights, colormap)
     lines = _draw_levels(axes, panel, scale, heights, colormap)
@@ -74,22 +65,12 @@ def plot_contour(
     if "trajectory" in panel:
         _draw_trajectory(axes, panel, epoch_norm, trajectory_colormap)
     _draw_marks(axes, panel, scale)
-    notes = "\n".join(notes_of(panel, scale))
-    if notes:
-        axes.text(
-            0.0,
-            1.02,
-            notes,
-            transform=axes.transAxes,
-            va="bottom",
-            fontsize=points(NOTE_SIZE),
-            gid="notes",
-        )
+    write_notes(axes, marks.notes_of(panel, scale), bottom=1.02)
     return axes
 
 
 def _frame(axes: Axes, panel: Panel) -> None:
-    alpha_limits, beta_limits = extent_of(panel)
+    alpha_limits, beta_limits = marks.extent_of(panel)
     axes.set_xlim(*alpha_limits)
     axes.set_ylim(*beta_limits)
     widths = np.ptp(alpha_limits), np.ptp(beta_limits)
@@ -111,7 +92,7 @@ def _draw_gap(axes: Axes, panel: Panel) -> None:
 def _draw_map(
     axes: Axes, panel: Panel, scale: LossScale, heights: np.ndarray, colormap: str
 ) -> None:
-    if missing_cells(heights).all():
+    if marks.missing_cells(heights).all():
         return
     filled = axes.contourf(
         panel["alphas"],
@@ -130,7 +111,7 @@ def _draw_levels(
     axes: Axes, panel: Panel, scale: LossScale, heights: np.ndarray, colormap: str
 ) -> ContourSet | None:
     levels = scale.choose_contours(heights, at_most=10)
-    if not levels.size or missing_cells(heights).all():
+    if not levels.size or marks.missing_cells(heights).all():
         return None
     lines = axes.contour(
         panel["alphas"],
@@ -150,7 +131,7 @@ def _draw_levels(
 def _label_levels(axes: Axes, panel: Panel, scale: LossScale, lines: ContourSet) -> None:
     """Write each level on its line, off the edges and away from what else stands on the map."""
     low, high = np.transpose([axes.get_xlim(), axes.get_ylim()])
-    taken = [mark[:2] for mark in marks_of(panel).values()]
+    taken = [mark[:2] for mark in marks.marks_of(panel).values()]
     taken.extend(np.asarray(panel["trajectory"])[:, :2] if "trajectory" in panel else ())
     places = []
     for path in lines.get_paths():
@@ -176,54 +157,22 @@ def _contrast(level: float, scale: LossScale, colormap: str) -> str:
 
 
 def _draw_marks(axes: Axes, panel: Panel, scale: LossScale) -> None:
-    for name, (alpha, beta, loss) in marks_of(panel).items():
-        known = np.isfinite(scale.to_height(loss))
-        style = MARK_STYLES[name] | ({} if known else {"markerfacecolor": "none"})
-        own = style["color"] if name in POINTS else INK
-        axes.plot(
-            [alpha],
-            [beta],
-            linestyle="none",
-            markersize=points(MARK_SIZES[name]),
-            markeredgecolor=MARK_EDGES[name] if known else own,
-            markeredgewidth=points(0.6),
-            clip_on=False,
-            zorder=ZORDER["mark"],
-            gid=name,
-            **style,
-        )
+    for name, (alpha, beta, loss) in marks.marks_of(panel).items():
+        known = bool(np.isfinite(scale.to_height(loss)))
+        axes.plot([alpha], [beta], clip_on=False, **marks.style_mark(name, known))
 
 
 def _draw_trajectory(axes: Axes, panel: Panel, epoch_norm: Normalize | None, colormap: str) -> None:
     path, epochs = np.asarray(panel["trajectory"])[:, :2], np.asarray(panel["epochs"])
-    axes.plot(*path.T, color=INK, linewidth=points(2.4), zorder=ZORDER["path"], gid="casing")
-    line = LineCollection(
-        np.stack([path[:-1], path[1:]], axis=1),
-        cmap=colormap,
-        norm=epoch_norm or Normalize(float(epochs[0]), float(epochs[-1])),
-        linewidth=points(1.4),
-        capstyle="round",
-        zorder=ZORDER["path"] + 0.5,
-    )
+    axes.plot(*path.T, **marks.style_casing())
+    segments = np.stack([path[:-1], path[1:]], axis=1)
+    line = LineCollection(segments, **marks.style_trajectory(epochs, epoch_norm, colormap))
     line.set_array((epochs[:-1] + epochs[1:]) / 2.0)
-    line.set_gid("trajectory")
+    line.set(gid="trajectory", zorder=ZORDER["path"] + 0.5)
     axes.add_collection(line, autolim=False)
     ranges = np.array([np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())])
-    for tail, head in place_arrows(path, ranges):
-        arrow = FancyArrowPatch(
-            tail,
-            head,
-            arrowstyle="-|>",
-            mutation_scale=points(7),
-            shrinkA=0,
-            shrinkB=0,
-            facecolor="white",
-            edgecolor=INK,
-            linewidth=points(0.5),
-            zorder=ZORDER["path"] + 1,
-            gid="direction",
-        )
-        axes.add_patch(arrow)
+    for tail, head in marks.place_arrows(path, ranges):
+        axes.add_patch(FancyArrowPatch(tail, head, **marks.style_arrow()))
 
 
 def _plot_cell(axes: Axes, cell: Cell, comparison: Comparison, options: Options) -> Axes:

@@ -70,22 +70,10 @@ def plot_curve(axes: Axes, panel: Panel, *, y_scale: str = "linear") -> Axes:
     y_scale : ``linear`` or ``log``
     """
     losses = np.asarray(panel["iteration_loss"])
-    axes.plot(
-        panel["iteration"],
-        losses,
-        color=FAINT,
-        linewidth=points(0.35),
-        gid="iteration-loss",
-        label="mini-batch",
-    )
-    axes.plot(
-        panel["mean_iteration"],
-        panel["running_mean"],
-        color=LINE,
-        linewidth=points(1.1),
-        gid="running-mean",
-        label="running mean",
-    )
+    thin = {"color": FAINT, "linewidth": points(0.35), "gid": "iteration-loss"}
+    axes.plot(panel["iteration"], losses, label="mini-batch", **thin)
+    thick = {"color": LINE, "linewidth": points(1.1), "gid": "running-mean"}
+    axes.plot(panel["mean_iteration"], panel["running_mean"], label="running mean", **thick)
     axes.set_yscale(y_scale)
     axes.set_xlim(0, len(losses))
     _mark_epochs(axes, panel)
@@ -110,37 +98,16 @@ def plot_curve(axes: Axes, panel: Panel, *, y_scale: str = "linear") -> Axes:
 def _mark_epochs(axes: Axes, panel: Panel) -> None:
     """Mark the epochs at which landscapes were taken: a dashed line, its epoch above the axes."""
     epochs, iterations = np.asarray(panel["epochs"]), np.asarray(panel["epoch_iterations"])
+    dashed = {"color": CENTER, "linewidth": points(0.7), "linestyle": (0, (3, 2))}
+    above = {"textcoords": "offset points", "va": "bottom", "fontsize": points(6)}
     for epoch, iteration in zip(epochs, iterations, strict=True):
-        axes.axvline(
-            iteration,
-            color=CENTER,
-            linewidth=points(0.7),
-            linestyle=(0, (3, 2)),
-            zorder=ZORDER["floor"],
-            gid="epoch",
-        )
-        axes.annotate(
-            f"{epoch}",
-            (iteration, 1.0),
-            xycoords=axes.get_xaxis_transform(),
-            xytext=(0, points(1.5)),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=points(6),
-            gid="epoch-label",
-        )
+        axes.axvline(iteration, zorder=ZORDER["floor"], gid="epoch", **dashed)
+        over_line = {"xycoords": axes.get_xaxis_transform(), "xytext": (0, points(1.5))}
+        label = {"ha": "center", "gid": "epoch-label"}
+        axes.annotate(f"{epoch}", (iteration, 1.0), **over_line, **label, **above)
     if len(epochs):
-        axes.annotate(
-            "epoch",
-            (0.0, 1.0),
-            xycoords="axes fraction",
-            xytext=(points(-2), points(1.5)),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            fontsize=points(6),
-        )
+        left = {"xycoords": "axes fraction", "xytext": (points(-2), points(1.5)), "ha": "right"}
+        axes.annotate("epoch", (0.0, 1.0), **left, **above)
 
 
 def _plot_cell(axes: Axes, cell: Cell, comparison: Comparison, options: Options) -> Axes:

@@ -14,18 +14,10 @@ from lossmap.artifacts.store import load_part
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.figures.hues import ramp
-from lossmap.figures.panel import (
-    Cell,
-    Comparison,
-    Family,
-    Kind,
-    LegendLine,
-    Options,
-    wrap_entries,
-)
+from lossmap.figures.panel import Cell, Comparison, Family, Kind, LegendLine, Options, wrap_entries
 from lossmap.figures.scale import fit_scale, format_loss
 from lossmap.figures.sources import Panel, Sources, Spec, find_artifact, words
-from lossmap.figures.style import GAP, NOTE_SIZE, points
+from lossmap.figures.style import GAP, points, write_notes
 
 SETTINGS = {
     "with": "panel_shared",
@@ -43,7 +35,7 @@ SETTINGS = {
                     "runs": {"$ref": "#/$defs/names", "items": {"refers": "runs"}},
                 },
             },
-        },
+        }
     },
 }
 SHADE = 0.55
@@ -129,18 +121,21 @@ def series_style(index: int, number: int) -> dict[str, object]:
 
 def notes_of(panel: Panel) -> list[str]:
     """Return how many norms cannot be drawn, in words."""
-    norms = [np.asarray(panel[f"norm_{i}"]) for i in range(len(words(panel, "label_names")))]
+    norms = _norms_of(panel)
     missing = sum(int(np.isnan(drawable(values)).sum()) for values in norms)
     return [f"not finite: {missing} of {sum(n.size for n in norms)} norms"] if missing else []
 
 
+def _norms_of(panel: Panel) -> list[np.ndarray]:
+    return [np.asarray(norms) for name, norms in panel.items() if name.startswith("norm_")]
+
+
 def _frame(axes: Axes, panel: Panel) -> None:
-    number = len(words(panel, "label_names"))
-    epochs = np.concatenate([panel[f"epochs_{index}"] for index in range(number)])
+    epochs = np.concatenate([panel[name] for name in panel if name.startswith("epochs_")])
     low, high = float(epochs.min()), float(epochs.max())
     axes.set_xlim(low, max(high, low + 1.0))
     axes.set_yscale("log")
-    scale = fit_scale("log", [np.asarray(panel[f"norm_{i}"]) for i in range(number)])
+    scale = fit_scale("log", _norms_of(panel))
     room = 0.06 * (scale.top - scale.bottom)
     bottom, top = scale.bottom - room, scale.top + room
     axes.set_ylim(10.0**bottom, 10.0**top)
@@ -152,39 +147,29 @@ def _frame(axes: Axes, panel: Panel) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel("L2 norm of the weights")
     axes.spines[["top", "right"]].set_visible(False)
-    if notes_of(panel):
-        style = {"transform": axes.transAxes, "va": "bottom", "fontsize": points(NOTE_SIZE)}
-        axes.text(0.0, 1.01, "\n".join(notes_of(panel)), gid="notes", **style)
+    write_notes(axes, notes_of(panel))
 
 
 def _explain(comparisons: list[Comparison]) -> list[LegendLine]:
     lines: dict[tuple[str, ...], list[Line2D]] = {}
-    for cell in (cell for comparison in comparisons for cell in comparison.cells):
+    cells = [cell for comparison in comparisons for cell in comparison.cells]
+    for cell in cells:
         labels = words(cell.panel, "label_names")
         lines[tuple(labels)] = [
             Line2D([], [], label=label, **series_style(index, len(labels)))
             for index, label in enumerate(labels)
         ]
-    several = any(len(cell.panel[f"norm_{i}"]) > 1 for cell, i in _series(comparisons))
+    several = any(len(norms) > 1 for cell in cells for norms in _norms_of(cell.panel))
     band = [Patch(color=GAP, label="range of the runs")] if several else []
     return [line for handles in lines.values() for line in wrap_entries("", [*handles, *band])]
-
-
-def _series(comparisons: list[Comparison]) -> list[tuple[Cell, int]]:
-    cells = [cell for comparison in comparisons for cell in comparison.cells]
-    return [(cell, i) for cell in cells for i in range(len(words(cell.panel, "label_names")))]
 
 
 def _plot_cell(axes: Axes, cell: Cell, comparison: Comparison, options: Options) -> Axes:
     return plot_norm(axes, cell.panel)
 
 
-def _note(cell: Cell, comparison: Comparison) -> list[str]:
-    return notes_of(cell.panel)
-
-
 KIND = Kind(
-    Family("norm", explain=_explain, note=_note),
+    Family("norm", explain=_explain, note=lambda cell, comparison: notes_of(cell.panel)),
     collect_norm,
     _plot_cell,
     aspect=0.75,

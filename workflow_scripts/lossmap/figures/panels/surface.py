@@ -13,18 +13,9 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D, proj3d
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
+from lossmap.figures.landscape import marks
 from lossmap.figures.landscape.collect import collect_landscape
 from lossmap.figures.landscape.family import LANDSCAPE, style_of
-from lossmap.figures.landscape.marks import (
-    MARK_EDGES,
-    MARK_SIZES,
-    MARK_STYLES,
-    extent_of,
-    marks_of,
-    missing_cells,
-    notes_of,
-    place_arrows,
-)
 from lossmap.figures.panel import Cell, Comparison, Kind, Options
 from lossmap.figures.scale import LossScale
 from lossmap.figures.sources import Panel
@@ -33,10 +24,10 @@ from lossmap.figures.style import (
     GAP,
     GAP_HATCH,
     INK,
-    NOTE_SIZE,
     TRAJECTORY_COLORMAP,
     ZORDER,
     points,
+    write_notes,
 )
 
 SETTINGS = {
@@ -80,17 +71,7 @@ def plot_surface(
     if "trajectory" in panel:
         _draw_trajectory(axes, panel, scale, epoch_norm, trajectory_colormap)
     _draw_marks(axes, panel, scale)
-    notes = "\n".join(notes_of(panel, scale))
-    if notes:
-        axes.text2D(
-            0.1,
-            1.0,
-            notes,
-            transform=axes.transAxes,
-            va="bottom",
-            fontsize=points(NOTE_SIZE),
-            gid="notes",
-        )
+    write_notes(axes, marks.notes_of(panel, scale), left=0.1, bottom=1.0)
     return axes
 
 
@@ -100,7 +81,7 @@ def floor_of(scale: LossScale) -> float:
 
 
 def _frame(axes: Axes3D, panel: Panel, scale: LossScale, camera: tuple[float, float]) -> None:
-    alpha_limits, beta_limits = extent_of(panel)
+    alpha_limits, beta_limits = marks.extent_of(panel)
     axes.set_xlim(*alpha_limits)
     axes.set_ylim(*beta_limits)
     axes.set_zlim(floor_of(scale), scale.top + 0.02 * (scale.top - scale.bottom))
@@ -109,7 +90,7 @@ def _frame(axes: Axes3D, panel: Panel, scale: LossScale, camera: tuple[float, fl
     _tick(axes.xaxis, *alpha_limits)
     _tick(axes.yaxis, beta_limits[0] + 0.02 * np.ptp(beta_limits), beta_limits[1])  # shared corner
     inches = axes.get_position().height * axes.figure.get_figheight() / points(1.0)
-    number = int(np.clip(inches / 0.33, 3, 6))
+    number = int(np.clip(inches / 0.33, 5, 7))
     scale.set_ticks(axes.zaxis, scale.bottom, scale.top, at_most=number)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color((0.97, 0.97, 0.97, 1.0))
@@ -136,7 +117,7 @@ def _quads(panel: Panel, heights: np.ndarray) -> np.ndarray:
 
 
 def _draw_gaps(axes: Axes3D, panel: Panel, heights: np.ndarray) -> None:
-    missing = missing_cells(heights).ravel()
+    missing = marks.missing_cells(heights).ravel()
     if not missing.any():
         return
     floor = np.full_like(heights, axes.get_zlim()[0])
@@ -154,34 +135,21 @@ def _draw_floor(
     if not levels.size:
         return
     alphas, betas = np.meshgrid(panel["alphas"], panel["betas"], indexing="ij")
-    lines = axes.contour(
-        alphas,
-        betas,
-        np.ma.masked_invalid(heights),
-        levels=levels,
-        zdir="z",
-        offset=axes.get_zlim()[0],
-        cmap=colormap,
-        norm=scale.norm,
-        linewidths=points(0.7),
-    )
+    style = {"cmap": colormap, "norm": scale.norm, "linewidths": points(0.7)}
+    flat = {"zdir": "z", "offset": axes.get_zlim()[0]}
+    losses = np.ma.masked_invalid(heights)
+    lines = axes.contour(alphas, betas, losses, levels=levels, **flat, **style)
     lines.set(gid="floor", zorder=ZORDER["floor"])
 
 
 def _draw_facets(
     axes: Axes3D, panel: Panel, scale: LossScale, heights: np.ndarray, colormap: str
 ) -> None:
-    quads = _quads(panel, heights)[~missing_cells(heights).ravel()]
+    quads = _quads(panel, heights)[~marks.missing_cells(heights).ravel()]
     if not len(quads):
         return
-    facets = Poly3DCollection(
-        quads,
-        cmap=colormap,
-        norm=scale.norm,
-        edgecolor=(0.0, 0.0, 0.0, 0.28),
-        linewidth=points(0.15),
-        antialiased=True,
-    )
+    edge = {"edgecolor": (0.0, 0.0, 0.0, 0.28), "linewidth": points(0.15), "antialiased": True}
+    facets = Poly3DCollection(quads, cmap=colormap, norm=scale.norm, **edge)
     facets.set_array(quads[:, :, 2].mean(axis=1))
     facets.set(gid="surface", zorder=ZORDER["surface"])
     axes.add_collection3d(facets, autolim=False)
@@ -189,44 +157,22 @@ def _draw_facets(
 
 def _draw_marks(axes: Axes3D, panel: Panel, scale: LossScale) -> None:
     floor = axes.get_zlim()[0]
-    for name, (alpha, beta, loss) in marks_of(panel).items():
+    for name, (alpha, beta, loss) in marks.marks_of(panel).items():
         height = float(scale.to_height(loss))
-        style = MARK_STYLES[name]
-        if not np.isfinite(height):  # noted in words: it stands on the floor, hollow
-            style, height = style | {"markerfacecolor": "none"}, floor
-            edge = style["color"] if name in ("center", "converged") else INK
-        else:
-            edge = MARK_EDGES[name]
-            if name in ("center", "converged"):
-                axes.plot(
-                    [alpha, alpha],
-                    [beta, beta],
-                    [floor, height],
-                    color=INK,
-                    linewidth=points(0.6),
-                    linestyle=(0, (2, 1.5)),
-                    zorder=ZORDER["stem"],
-                    gid=f"{name}-stem",
-                )
-        axes.plot(
-            [alpha],
-            [beta],
-            [height],
-            linestyle="none",
-            markersize=points(MARK_SIZES[name]),
-            markeredgecolor=edge,
-            markeredgewidth=points(0.6),
-            zorder=ZORDER["mark"],
-            gid=name,
-            **style,
-        )
+        known = bool(np.isfinite(height))
+        if known and name in marks.POINTS:
+            stem = {"color": INK, "linewidth": points(0.6), "linestyle": (0, (2, 1.5))}
+            stem |= {"zorder": ZORDER["stem"], "gid": f"{name}-stem"}
+            axes.plot([alpha, alpha], [beta, beta], [floor, height], **stem)
+        height = height if known else floor  # noted in words: it stands there hollow
+        axes.plot([alpha], [beta], [height], **marks.style_mark(name, known))
 
 
 class _Arrow(FancyArrowPatch):
     """An arrow between two points in space, its head of one size on paper."""
 
     def __init__(self, tail: np.ndarray, head: np.ndarray, **style: object) -> None:
-        super().__init__((0, 0), (0, 0), shrinkA=0, shrinkB=0, **style)
+        super().__init__((0, 0), (0, 0), **style)
         self.ends = np.array([tail, head])
 
     def do_3d_projection(self, renderer: object = None) -> float:
@@ -242,43 +188,19 @@ def _draw_trajectory(
     trajectory, epochs = np.asarray(panel["trajectory"]), np.asarray(panel["epochs"])
     path = np.column_stack([trajectory[:, :2], scale.to_height(trajectory[:, 2])])
     floor = axes.get_zlim()[0]
-    axes.plot(
-        path[:, 0],
-        path[:, 1],
-        np.full(len(path), floor),
-        color=INK,
-        linewidth=points(0.7),
-        linestyle=(0, (1, 1)),
-        zorder=ZORDER["shadow"],
-        gid="shadow",
-    )
-    axes.plot(*path.T, color=INK, linewidth=points(2.4), zorder=ZORDER["path"], gid="casing")
+    shadow = {"color": INK, "linewidth": points(0.7), "linestyle": (0, (1, 1))}
+    shadow |= {"zorder": ZORDER["shadow"], "gid": "shadow"}
+    axes.plot(path[:, 0], path[:, 1], np.full(len(path), floor), **shadow)
+    axes.plot(*path.T, **marks.style_casing())
     segments = np.stack([path[:-1], path[1:]], axis=1)
     whole = np.isfinite(segments).all(axis=(1, 2))
-    line = Line3DCollection(
-        segments[whole],
-        cmap=colormap,
-        norm=epoch_norm or Normalize(float(epochs[0]), float(epochs[-1])),
-        linewidth=points(1.4),
-        capstyle="round",
-    )
+    line = Line3DCollection(segments[whole], **marks.style_trajectory(epochs, epoch_norm, colormap))
     line.set_array(((epochs[:-1] + epochs[1:]) / 2.0)[whole])
     line.set(gid="trajectory", zorder=ZORDER["path"] + 0.5)
     axes.add_collection3d(line, autolim=False)
     ranges = np.array([np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim()), np.ptp(axes.get_zlim())])
-    for tail, head in place_arrows(path, ranges):
-        arrow = _Arrow(
-            tail,
-            head,
-            arrowstyle="-|>",
-            mutation_scale=points(7),
-            facecolor="white",
-            edgecolor=INK,
-            linewidth=points(0.5),
-            zorder=ZORDER["path"] + 1,
-            gid="direction",
-        )
-        axes.add_artist(arrow)
+    for tail, head in marks.place_arrows(path, ranges):
+        axes.add_artist(_Arrow(tail, head, **marks.style_arrow()))
 
 
 def _plot_cell(axes: Axes3D, cell: Cell, comparison: Comparison, options: Options) -> Axes3D:

@@ -47,10 +47,15 @@ def select_balanced(
             f"{where}: {size} class-balanced images need {quotas[first]} of class "
             f"'{classes[first]}', but there are {counts[first]}; ask for fewer, or null for all"
         )
+    return np.lexsort((labels, rank_in_class(labels)))[:size]
+
+
+def rank_in_class(labels: np.ndarray) -> np.ndarray:
+    """Return for each label, int64 (n,), how many equal ones come before it, int64 (n,)."""
+    counts, ranks = np.bincount(labels), np.empty(len(labels), np.int64)
     grouped = np.argsort(labels, kind="stable")
-    turns = np.empty(len(labels), np.int64)
-    turns[grouped] = np.arange(len(labels)) - (np.cumsum(counts) - counts)[labels[grouped]]
-    return np.lexsort((labels, turns))[:size]
+    ranks[grouped] = np.arange(len(labels)) - (np.cumsum(counts) - counts)[labels[grouped]]
+    return ranks
 
 
 def _check_coverage(labels: np.ndarray, classes: list[str], where: str) -> None:

@@ -4,17 +4,20 @@ Owns the layout that such a file must have and every check of it. A file comes f
 nothing in it is trusted. Knows no torch.
 """
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.files import hash_file
+from lossmap.artifacts.store import DAMAGE
 from lossmap.errors import LossmapError, reason
 from lossmap.network.loaders.assembly import assemble_dataset, select_balanced
+from lossmap.network.loaders.whole import check_room, check_whole, find_node
 
 CHECKSUMS = "SHA256SUMS"
 _LAYOUT = "train/images, train/labels, test/images, test/labels and classes"
@@ -30,7 +33,8 @@ def load_hdf5(path: str | Path, train: int | None, test: int | None) -> Dataset:
     Raises
     ------
     LossmapError
-        The file is missing, damaged, has another layout, or too few images.
+        The file is missing, damaged, has another layout, too few images, or more than memory holds;
+        or what it shows lies in other files.
     """
     path = Path(path)
     if not path.is_file():
@@ -40,8 +44,10 @@ def load_hdf5(path: str | Path, train: int | None, test: int | None) -> Dataset:
     check_digest(path)
     with _opened(path) as file:
         classes = _read_classes(file, path)
-        sizes = {"train": train, "test": test}
-        splits = [_read_split(file, path, *split, classes) for split in sizes.items()]
+        splits: list[tuple[np.ndarray, np.ndarray]] = []
+        for split, size in {"train": train, "test": test}.items():
+            held = sum(images.nbytes for images, _ in splits)
+            splits.append(_read_split(file, path, split, size, classes, held))
     shapes = [images.shape[1:] for images, _ in splits]
     if shapes[0] != shapes[1]:
         raise LossmapError(
@@ -64,8 +70,7 @@ def check_digest(path: Path) -> None:
         expected = _listed_digest(sums, path.name) if sums.is_file() else None
         if expected is None:
             return
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hash_file(path)
     except OSError as error:
         raise LossmapError(f"{path}: its digest cannot be checked ({error})") from error
     if found != expected:
@@ -104,7 +109,7 @@ def _reading(path: Path, name: str) -> Iterator[None]:
     """Name the dataset whose bytes HDF5 cannot make sense of, whatever it raises for them."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except DAMAGE as error:
         raise LossmapError(
             f"{path}: dataset '{name}' cannot be read ({reason(error)}): damaged, or written with "
             "a filter that this h5py lacks; fetch or write the file again"
@@ -113,12 +118,11 @@ def _reading(path: Path, name: str) -> Iterator[None]:
 
 def _find(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
     with _reading(path, name):
-        node: object = file
-        for part in name.split("/"):
-            node = node.get(part) if isinstance(node, h5py.Group) else None
-    if not isinstance(node, h5py.Dataset):
-        raise LossmapError(f"{path}: dataset '{name}' is missing; the file must hold {_LAYOUT}")
-    return node
+        node = find_node(file, path, name)
+        if isinstance(node, h5py.Dataset):
+            check_whole(node, path, name)
+            return node
+    raise LossmapError(f"{path}: dataset '{name}' is missing; the file must hold {_LAYOUT}")
 
 
 def _read_classes(file: h5py.File, path: Path) -> list[str]:
@@ -127,6 +131,7 @@ def _read_classes(file: h5py.File, path: Path) -> list[str]:
     with _reading(path, "classes"):
         if h5py.check_string_dtype(dataset.dtype) is None or dataset.ndim != 1:
             raise LossmapError(f"{path}: 'classes' is {_describe(dataset)}, {expected}")
+        check_room(dataset.nbytes, path, "the names in 'classes'")
         classes = dataset.asstr()[()].tolist()
     if len(classes) < 2 or len(set(classes)) < len(classes) or not all(classes):
         shown = ", ".join(map(repr, classes[:12]))
@@ -135,7 +140,7 @@ def _read_classes(file: h5py.File, path: Path) -> list[str]:
 
 
 def _read_split(
-    file: h5py.File, path: Path, split: str, size: int | None, classes: list[str]
+    file: h5py.File, path: Path, split: str, size: int | None, classes: list[str], held: int
 ) -> tuple[np.ndarray, np.ndarray]:
     images, labels = (_find(file, path, f"{split}/{name}") for name in ("images", "labels"))
     with _reading(path, images.name.lstrip("/")):
@@ -143,8 +148,10 @@ def _read_split(
     with _reading(path, labels.name.lstrip("/")):
         values = _read_labels(labels, len(images), len(classes), path)
     index = select_balanced(values, size, classes, f"{path}: {split}")
+    count = int(index.max()) + 1
+    check_room(held + count * prod(images.shape[1:]), path, f"images up to '{split}'")
     with _reading(path, images.name.lstrip("/")):
-        pixels = images[: index.max() + 1]
+        pixels = images[:count]
     if not np.array_equal(index, np.arange(len(pixels))):
         pixels = pixels[index]
     return pixels, values[index]
@@ -165,6 +172,7 @@ def _read_labels(labels: h5py.Dataset, count: int, classes: int, path: Path) -> 
             f"{path}: '{labels.name[1:]}' is {_describe(labels)}, expected int64 ({count},), one "
             "for each image; convert the file"
         )
+    check_room(labels.nbytes, path, f"labels of '{labels.name[1:]}'")
     values = labels[()]
     wrong = np.flatnonzero((values < 0) | (values >= classes))
     if wrong.size:

@@ -42,6 +42,14 @@ def biased_conv_norm_relu(inputs: int, outputs: int, kernel_size: int = 3) -> li
     return [conv, *norm_relu(outputs)]
 
 
+def stack_blocks(
+    block: type[nn.Module], inputs: int, outputs: int, stride: int, blocks: int
+) -> nn.Sequential:
+    """Return a stage of residual blocks, of which the first may change channels and size."""
+    first = block(inputs, outputs, stride)
+    return nn.Sequential(first, *(block(outputs, outputs, 1) for _ in range(blocks - 1)))
+
+
 class GlobalAveragePool(nn.Module):
     """Mean over height and width."""
 

@@ -16,6 +16,7 @@ from lossmap.network.models.layers import (
     initialize,
     norm_relu,
     scaled,
+    stack_blocks,
 )
 
 
@@ -51,18 +52,13 @@ class BasicBlock(nn.Module):
         return functional.relu(self.residual(x) + self.shortcut(x), inplace=True)
 
 
-def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Sequential:
-    first = BasicBlock(inputs, outputs, stride)
-    return nn.Sequential(first, *(BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
-
-
 def _resnet(blocks: int, *, classes: int, channels: int, width: float) -> nn.Module:
     small, middle, large = (scaled(count, width) for count in (16, 32, 64))
     layers = OrderedDict(
         stem=nn.Sequential(conv3x3(channels, small), *norm_relu(small)),
-        stage1=_stage(small, small, stride=1, blocks=blocks),
-        stage2=_stage(small, middle, stride=2, blocks=blocks),
-        stage3=_stage(middle, large, stride=2, blocks=blocks),
+        stage1=stack_blocks(BasicBlock, small, small, stride=1, blocks=blocks),
+        stage2=stack_blocks(BasicBlock, small, middle, stride=2, blocks=blocks),
+        stage3=stack_blocks(BasicBlock, middle, large, stride=2, blocks=blocks),
         pool=GlobalAveragePool(),
         classifier=nn.Linear(large, classes),
     )

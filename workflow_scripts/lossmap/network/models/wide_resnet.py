@@ -15,6 +15,7 @@ from lossmap.network.models.layers import (
     initialize,
     norm_relu,
     scaled,
+    stack_blocks,
 )
 
 
@@ -48,19 +49,13 @@ class PreActivationBlock(nn.Module):
         return self.residual(activated) + self.projection(kept)
 
 
-def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Sequential:
-    first = PreActivationBlock(inputs, outputs, stride)
-    rest = (PreActivationBlock(outputs, outputs, 1) for _ in range(blocks - 1))
-    return nn.Sequential(first, *rest)
-
-
 def _wide_resnet(blocks: int, *, classes: int, channels: int, width: float) -> nn.Module:
     stem, small, middle, large = (scaled(count, width) for count in (16, 32, 64, 128))
     layers = OrderedDict(
         stem=conv3x3(channels, stem),
-        stage1=_stage(stem, small, stride=1, blocks=blocks),
-        stage2=_stage(small, middle, stride=2, blocks=blocks),
-        stage3=_stage(middle, large, stride=2, blocks=blocks),
+        stage1=stack_blocks(PreActivationBlock, stem, small, stride=1, blocks=blocks),
+        stage2=stack_blocks(PreActivationBlock, small, middle, stride=2, blocks=blocks),
+        stage3=stack_blocks(PreActivationBlock, middle, large, stride=2, blocks=blocks),
         activation=nn.Sequential(*norm_relu(large)),
         pool=GlobalAveragePool(),
         classifier=nn.Linear(large, classes),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lossmap.code.reach import MAIN, SCRIPTS, Reach, hash_code
 from lossmap.errors import LossmapError
-from lossmap.workflow.codehash import MAIN, SCRIPTS, hash_code, reachable
 
 PROJECT = {
     "script.py": """
@@ -164,6 +164,10 @@ def project(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(source))
     return tmp_path
+
+
+def reachable(*words) -> list[str]:
+    return list(Reach(*words).definitions())
 
 
 def hash_of(folder: Path, *extra: str) -> str:
@@ -346,7 +350,7 @@ def test_extra_root_in_a_folder_without_init(tmp_path):
 
 
 def test_installed_extra_root_counts_by_its_version(project, monkeypatch):
-    module = sys.modules["lossmap.workflow.codehash"]
+    module = sys.modules["lossmap.code.reach"]
     before = hash_of(project, "numpy.linalg:norm")
     assert before not in (hash_of(project), hash_of(project, "h5py:File"))
     module._installed.cache_clear()
