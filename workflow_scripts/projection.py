@@ -19,5 +19,6 @@ with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) 
     images = load(snakemake.input.dataset, Dataset)
     surface = open_surface(snakemake.input.trajectory, images, basis, spec, device)
     with stream(snakemake.input.trajectory, Trajectory) as run:
-        projection = project_trajectory(surface, basis, run["thetas"], run["buffers"], log)
+        snapshots = run["thetas"], run["buffers"]
+        projection = project_trajectory(surface, basis, *snapshots, log, run.get("other_buffers"))
 save(snakemake.output[0], projection, provenance)

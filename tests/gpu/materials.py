@@ -161,7 +161,9 @@ class Results:
         path, planes = self.path("projection", name), load(basis, Basis)
         surface = open_surface(run, load(images, Dataset), planes, spec, self.device)
         with stream(run, Trajectory) as file:
-            found = project_trajectory(surface, planes, file["thetas"], file["buffers"], log)
+            found = project_trajectory(
+                surface, planes, file["thetas"], file["buffers"], log, file.get("other_buffers")
+            )
         save(path, found, _provenance(spec, images, run, basis))
         return path
 
@@ -180,7 +182,7 @@ def _provenance(spec: dict, *inputs: Path) -> Provenance:
 
 def measure_epoch(run: Run, folder: Path) -> float:
     """Return the seconds of an epoch with its snapshot and resume point, after a first one."""
-    widths = {"thetas": run.network.layout.size, "buffers": run.network.buffer_layout.size}
+    widths = run.widths()
     with closing(Checkpoint(folder / "probe", widths)) as checkpoint:
         for _ in range(3):
             started = time.monotonic()

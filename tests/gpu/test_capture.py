@@ -113,6 +113,15 @@ def test_captured_training_with_dropout_is_eager_training(dataset, networks):
         assert_equal(found, train(dataset, network=network)[1])
 
 
+@pytest.mark.parametrize("name", ["assignedmean", "assignedcounter", "constrainedweight"])
+def test_captured_training_finds_what_forward_assigned(dataset, name):
+    network = {"factory": f"own_networks:{name}", "width": 1.0, "seed": 0}
+    captured, found = train(dataset, network=network)
+    assert all(update.captured for update in captured.trainer.updates)
+    with capture.disabled():
+        assert_equal(found, train(dataset, network=network)[1])
+
+
 def test_a_network_that_waits_for_its_values_trains_eagerly(dataset, networks, caplog):
     network = {"factory": "gpu_networks:waiting", "width": 1.0, "seed": 0}
     with caplog.at_level("INFO", "lossmap"):

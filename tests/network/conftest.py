@@ -2,12 +2,15 @@
 
 import copy
 import logging
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from lossmap.artifacts.dataset import Dataset
+from lossmap.network import capture
 
 SPEC = {
     "run": "tiny",
@@ -71,3 +74,28 @@ def spec() -> dict:
 def log() -> logging.Logger:
     """Give a logger."""
     return logging.getLogger("lossmap.tests")
+
+
+@pytest.fixture
+def recordings(monkeypatch):
+    """Pretend a GPU whose graphs call what they recorded; give the list of recordings."""
+    made = []
+
+    def record(work, pool):
+        state = SimpleNamespace(replays=0)
+
+        def replay():
+            state.replays += 1
+            work()
+
+        state.replay, state.pool = replay, lambda: (0, 0)
+        made.append(state)
+        return state
+
+    monkeypatch.setattr(capture, "_is_on_gpu", lambda tensor: True)
+    monkeypatch.setattr(capture, "_rehearse", lambda work: work())
+    monkeypatch.setattr(capture, "_no_waiting", nullcontext)
+    monkeypatch.setattr(capture, "_record", record)
+    monkeypatch.setattr(capture, "_random_states", lambda: (torch.get_rng_state(),) * 2)
+    monkeypatch.setattr(capture, "_set_random_states", lambda cpu, _: torch.set_rng_state(cpu))
+    return made

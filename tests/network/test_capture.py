@@ -3,9 +3,6 @@
 Without a GPU a recording that calls the work stands in for the graph.
 """
 
-from contextlib import nullcontext
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -16,31 +13,6 @@ from lossmap.network.images import draw_epoch
 from lossmap.network.optimizers import Sgd
 from lossmap.network.trainer import Trainer
 from lossmap.network.training import Run
-
-
-@pytest.fixture
-def recordings(monkeypatch):
-    """Pretend a GPU whose graphs call what they recorded; give the list of recordings."""
-    made = []
-
-    def record(work, pool):
-        state = SimpleNamespace(replays=0)
-
-        def replay():
-            state.replays += 1
-            work()
-
-        state.replay, state.pool = replay, lambda: (0, 0)
-        made.append(state)
-        return state
-
-    monkeypatch.setattr(capture, "_is_on_gpu", lambda tensor: True)
-    monkeypatch.setattr(capture, "_rehearse", lambda work: work())
-    monkeypatch.setattr(capture, "_no_waiting", nullcontext)
-    monkeypatch.setattr(capture, "_record", record)
-    monkeypatch.setattr(capture, "_random_states", lambda: (torch.get_rng_state(),) * 2)
-    monkeypatch.setattr(capture, "_set_random_states", lambda cpu, _: torch.set_rng_state(cpu))
-    return made
 
 
 def test_rehearsals_leave_no_trace(recordings):

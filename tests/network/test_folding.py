@@ -2,6 +2,7 @@
 
 import copy
 
+import own_networks
 import pytest
 import torch
 from torch import nn
@@ -111,3 +112,56 @@ def test_batch_norm_that_cannot_be_folded_is_kept(network, images):
     assert count(folded, nn.BatchNorm2d) == 1
     with torch.no_grad():
         torch.testing.assert_close(folded(images), network(images))
+
+
+def displace(network: nn.Module) -> None:
+    """Go where a landscape goes: other parameters, other running statistics."""
+    generator = torch.Generator().manual_seed(7)
+    for parameter in network.parameters():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.running_mean.normal_(generator=generator)
+        norm.running_var.uniform_(0.5, 1.5, generator=generator)
+
+
+OFTEN_FOLDED = ["sharedweight", "sharednorm", "scaledbybuffer", "frozen"]
+COMPUTED = [f"weights_{name.replace(' ', '_')}" for name in own_networks.COMPUTED_WEIGHTS]
+
+
+@pytest.mark.parametrize(
+    "name", [*COMPUTED, *OFTEN_FOLDED, "parentwrites", "prunednorm", "prunedbias"]
+)
+def test_weights_are_those_of_the_network_wherever_it_goes(name):
+    network = build_network(f"own_networks:{name}", classes=3, channels=3, width=1.0, seed=0).eval()
+    images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    before = {key: values.clone() for key, values in network.state_dict().items()}
+    folded = fold_batch_norms(network, images)
+    for key, values in network.state_dict().items():
+        assert torch.equal(values, before[key])
+    displace(network)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), network(images), rtol=1e-4, atol=1e-5)
+    if name in OFTEN_FOLDED:
+        assert count(folded, FoldedConv) >= 1
+    elif folded is not network:
+        assert count(folded, FoldedConv) == 0
+
+
+class HalfWritten(nn.Module):
+    """Equal at the initial weights alone: the tracer does not see what is written to them."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)
+        self.most = float(self.conv.weight.detach().abs().max())
+
+    def forward(self, x):
+        self.conv.weight.data = self.conv.weight.data.clamp(-self.most, self.most)
+        return self.norm(self.conv(x))
+
+
+def test_comparison_is_made_away_from_the_initial_weights(images, caplog):
+    network = HalfWritten().double().eval()
+    with caplog.at_level("INFO", "lossmap"):
+        assert fold_batch_norms(network, images) is network
+    assert "batch norms are not folded: the network computes something else" in caplog.text

@@ -12,7 +12,7 @@ from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.recording import SnapshotRecorder
 from lossmap.artifacts.store import load, load_part, stream
-from lossmap.artifacts.trajectory import Trajectory, load_layouts
+from lossmap.artifacts.trajectory import Trajectory, load_layouts, read_snapshot
 from lossmap.errors import LossmapError
 from lossmap.geometry.plane import fit_basis
 from lossmap.network.importing import import_run
@@ -50,8 +50,7 @@ def record(trained, dataset, spec, path):
     network = create_network(describe_network(spec["network"], dataset))
     with stream(trained, Trajectory) as run, SnapshotRecorder(path, network.module) as recorder:
         for row, epoch in enumerate(run["epochs"]):
-            network.theta.copy_(torch.from_numpy(run["thetas"][row]))
-            network.buffers.copy_(torch.from_numpy(run["buffers"][row]))
+            network.load(read_snapshot(run, row))
             recorder.record(int(epoch))
         return [int(epoch) for epoch in run["epochs"]]
 
@@ -73,7 +72,8 @@ def test_planes_grids_and_projections_equal_those_of_the_run_trained_here(
             how = {"bn_statistics": statistics, "evaluation": evaluation}
             surface = open_surface(path, dataset, basis, how, "cpu")
             grid = evaluate_grid(surface, basis, 3, 1.0, log)
-            projection = project_trajectory(surface, basis, run["thetas"], run["buffers"], log)
+            seen = run["thetas"], run["buffers"], log, run.get("other_buffers")
+            projection = project_trajectory(surface, basis, *seen)
         made.append((basis, grid, projection))
     for one, other in zip(*made, strict=True):
         for name, values in vars(one).items():

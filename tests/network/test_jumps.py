@@ -38,7 +38,7 @@ def minimum(dataset, spec):
     """Give parameters and running statistics that some training led to."""
     run = training.Run(dataset, spec, "cpu")
     run.advance()
-    return run.network.theta.numpy().copy(), run.network.buffers.numpy().copy()
+    return {name: values.copy() for name, values in run.rows().items()}
 
 
 @pytest.fixture
@@ -77,12 +77,14 @@ def filters_of(vector, dataset, spec):
 def test_a_jump_is_the_step_times_a_filter_normalized_direction(dataset, minimum, spec, retrain):
     found = read(retrain())
     of_direction, single = filters_of(found["direction"], dataset, spec)
-    of_minimum, _ = filters_of(minimum[0], dataset, spec)
+    of_minimum, _ = filters_of(minimum["thetas"], dataset, spec)
     lengths = [[np.linalg.norm(f) for f in filters] for filters in (of_direction, of_minimum)]
     np.testing.assert_allclose(*lengths, rtol=1e-5)
     assert not np.any(single)
     for step, theta in zip(STEPS, found["thetas"][:, 0], strict=True):
-        expected = minimum[0].astype(np.float64) + step * found["direction"].astype(np.float64)
+        expected = minimum["thetas"].astype(np.float64) + step * found["direction"].astype(
+            np.float64
+        )
         np.testing.assert_allclose(theta, expected, rtol=1e-6, atol=1e-7)
 
 
@@ -98,7 +100,7 @@ def test_a_direction_is_that_of_its_seed_whatever_the_others(retrain):
 def test_retraining_is_that_of_a_plain_loop(dataset, minimum, spec, retrain):
     found = read(retrain())
     network = create_network(describe_network(spec["network"], dataset))
-    network.buffers.copy_(torch.from_numpy(minimum[1]))
+    network.buffers.copy_(torch.from_numpy(minimum["buffers"]))
     network.theta.copy_(torch.from_numpy(found["thetas"][1, 0]))
     module, images = network.module, move_images(dataset, "train", "cpu", 2)
     rule = torch.optim.SGD(module.parameters(), 0.01, momentum=0.9, weight_decay=1e-3)
@@ -120,7 +122,7 @@ def test_the_jump_point_is_measured_with_the_statistics_of_the_minimum(
 ):
     found = read(retrain())
     network = create_network(describe_network(spec["network"], dataset))
-    network.buffers.copy_(torch.from_numpy(minimum[1]))
+    network.buffers.copy_(torch.from_numpy(minimum["buffers"]))
     network.theta.copy_(torch.from_numpy(found["thetas"][2, 0]))
     images = move_images(dataset, "test", "cpu")
     network.module.eval()
@@ -132,7 +134,7 @@ def test_the_jump_point_is_measured_with_the_statistics_of_the_minimum(
 
 def test_curves_and_weights_have_every_epoch_of_every_step(retrain, minimum):
     found = read(retrain())
-    assert found["thetas"].shape == (len(STEPS), EPOCHS + 1, len(minimum[0]))
+    assert found["thetas"].shape == (len(STEPS), EPOCHS + 1, len(minimum["thetas"]))
     assert found["epochs"].tolist() == [0, 1, 2]
     norms = np.linalg.norm(found["thetas"].astype(np.float64), axis=2)
     np.testing.assert_allclose(found["theta_norm"], norms, rtol=1e-6)

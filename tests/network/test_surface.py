@@ -385,3 +385,54 @@ def test_too_little_memory_is_one_line_with_the_remedy(
     surface.measured.register_forward_pre_hook(full)
     with pytest.raises(LossmapError, match=r"^evaluation: out of memory .*lower evaluation.batch$"):
         surface.evaluate(torch.from_numpy(basis.center))
+
+
+NORMS = ("norm_instance", "norm_sync", "norm_own", "norm_relu", "norm_ghost", "norm_cumulative")
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("bn_statistics", ["batch", "recalibrate"])
+def test_running_statistics_of_training_are_not_in_force_unless_chosen(
+    tmp_path, dataset, spec, log, norm, bn_statistics
+):
+    """Whatever they are, the loss is the same, and as said it depends on theta and the data."""
+    surface, center = open_own(tmp_path, dataset, spec, log, norm, bn_statistics)
+    before = surface.evaluate(center)
+    surface.set_buffers(np.full(surface.network.buffers.shape, 7.0, np.float32))
+    assert surface.evaluate(center) == before
+
+
+def open_own(tmp_path, dataset, spec, log, name, bn_statistics):
+    spec["network"]["factory"], spec["epochs"] = f"own_networks:{name}", 1
+    artifact = tmp_path / "trajectory" / "own.h5"
+    train_run(dataset, spec, "cpu", artifact, Provenance(canonical_json(spec), "c0de", {}), log)
+    options = {"method": "pca", "window": None, "seeds": [4], "ignore": "bias_bn"}
+    with stream(artifact, Trajectory) as run:
+        thetas, epochs = run["thetas"][()], run["epochs"][()]
+    basis = fit_basis(thetas, epochs, -1, load_layouts(artifact)[0], options)
+    options = {"evaluation": EVALUATION, "bn_statistics": bn_statistics}
+    surface = open_surface(artifact, dataset, basis, options, "cpu")
+    return surface, torch.from_numpy(basis.center)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("norm_hand", "leaves as at the center: 'norm.mean' (HandNorm), 'norm.var' (HandNorm)"),
+        ("warmup", "leaves as at the center: 'steps' (WarmUp)"),
+        ("norm_own", "puts into training mode, for they have a forward pass of their own: 'norm'"),
+        ("small", None),
+        ("norm_instance", None),
+    ],
+)
+@pytest.mark.parametrize("bn_statistics", ["batch", "center"])
+def test_statistics_that_no_choice_governs_are_named(
+    tmp_path, dataset, spec, log, caplog, name, said, bn_statistics
+):
+    open_own(tmp_path, dataset, spec, log, name, bn_statistics)
+    lines = [m for m in caplog.messages if "own.h5: bn_statistics" in m]
+    if said is None or bn_statistics == "center":
+        assert not lines
+    else:
+        assert [said in line for line in lines] == [True]
+        assert f"bn_statistics '{bn_statistics}'" in lines[0]

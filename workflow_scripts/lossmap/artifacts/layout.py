@@ -24,6 +24,19 @@ class Tensors(TypedDict):
     """Index of the first element in the flat vector; within a tensor, row-major order [index]"""
 
 
+class RawTensors(TypedDict, total=False):
+    """How tensors of several types lie in one vector of bytes, none where there are no such."""
+
+    name: text["tensors"]
+    """Name of the tensor in the network's state"""
+    dtype: text["tensors"]
+    """Type of its elements, such as int64 or bool, stored little-endian"""
+    shape: i64["tensors", "axes"]
+    """Length along each of four axes; an axis that is absent has length 0 [elements]"""
+    offset: i64["tensors"]
+    """Index of the first byte in the flat vector; within a tensor, row-major order [index]"""
+
+
 @dataclass(frozen=True)
 class Layout:
     """Names, kinds, shapes and offsets of the tensors in a flat vector.
@@ -60,11 +73,11 @@ class Layout:
 
     def to_tensors(self) -> Tensors:
         """Return how this layout is stored."""
-        shapes = np.zeros((len(self.shapes), MAX_AXES), np.int64)
-        for row, shape in enumerate(self.shapes):
-            shapes[row, : len(shape)] = shape
         return Tensors(
-            name=list(self.names), kind=list(self.kinds), shape=shapes, offset=self.offsets
+            name=list(self.names),
+            kind=list(self.kinds),
+            shape=pad_shapes(self.shapes),
+            offset=self.offsets,
         )
 
     @classmethod
@@ -72,3 +85,11 @@ class Layout:
         """Return the layout that is stored in this way."""
         shapes = [tuple(int(n) for n in row if n) for row in found["shape"]]
         return cls(found["name"], found["kind"], shapes)
+
+
+def pad_shapes(shapes: list[tuple[int, ...]]) -> np.ndarray:
+    """Return one row of four lengths per tensor, int64 (tensors, 4), as both tables store them."""
+    padded = np.zeros((len(shapes), MAX_AXES), np.int64)
+    for row, shape in enumerate(shapes):
+        padded[row, : len(shape)] = shape
+    return padded

@@ -1,12 +1,13 @@
 """The artifact `trajectory`: one training run, snapshot by snapshot."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.declare import artifact, f32, f64, group, i64
-from lossmap.artifacts.layout import Layout, Tensors
+from lossmap.artifacts.declare import artifact, f32, f64, group, i64, u8
+from lossmap.artifacts.layout import Layout, RawTensors, Tensors
 from lossmap.artifacts.store import load_part
 from lossmap.errors import LossmapError
 
@@ -33,26 +34,41 @@ class History:
     """Loss of each mini-batch before its update, unless the run was imported [nats per image]"""
 
 
-@artifact("trajectory", version=1)
+@artifact("trajectory", version=2)
 class Trajectory:
     """One training run, snapshot by snapshot."""
 
     thetas: f32["snapshots", "params"]
     """Parameters as one flat vector, in the order of `layout` [1]"""
     buffers: f32["snapshots", "buffer_elements"]
-    """Running statistics as one flat vector, in the order of `buffer_layout` [1]"""
+    """Buffers of type float32, such as running statistics, in the order of `buffer_layout` [1]"""
     history: History
     layout: group[Tensors]
     buffer_layout: group[Tensors]
     deviation: f64[()] | None = None
     """Relative deviation of the last training loss from that in float32, if training used another
     precision [1]"""
+    other_buffers: u8["snapshots", "buffer_bytes"] | None = None
+    """Bytes of the buffers of other types, such as counters, as `other_layout` says [1]"""
+    other_layout: group[RawTensors] = field(default_factory=RawTensors)
 
 
 def load_layouts(path: str | Path) -> tuple[Layout, Layout]:
     """Read the layouts of the parameters and of the buffers."""
     names = ("layout", "buffer_layout")
     return tuple(Layout.from_tensors(load_part(path, Trajectory, name)) for name in names)
+
+
+def read_snapshot(run: Mapping, row: int) -> dict[str, np.ndarray]:
+    """Return what the network was at one snapshot: ``thetas``, ``buffers``, ``other_buffers``.
+
+    Parameters
+    ----------
+    run : the datasets of an open trajectory
+    row : of the snapshot
+    """
+    names = ("thetas", "buffers", "other_buffers")
+    return {name: run[name][row] for name in names if name in run}
 
 
 def find_snapshot(epochs: np.ndarray, epoch: int, path: str | Path) -> int:

@@ -15,6 +15,7 @@ import torch
 
 from lossmap.errors import kind_and_reason
 from lossmap.logs import logger
+from lossmap.network.randomness import python_states, set_python_states
 
 _allowed = True
 
@@ -114,15 +115,18 @@ class _State:
     def __init__(self, touched: Sequence[torch.Tensor]):
         self._pairs = [(tensor, tensor.clone()) for tensor in touched]
         self._generators = _random_states()
+        self._python = python_states()
 
     @torch.no_grad()
     def restore(self) -> None:
         for tensor, kept in self._pairs:
             tensor.copy_(kept)
         _set_random_states(*self._generators)
+        set_python_states(self._python)
 
     def drew_on_cpu(self) -> bool:
-        return not torch.equal(torch.get_rng_state(), self._generators[0])
+        drew = not torch.equal(torch.get_rng_state(), self._generators[0])
+        return drew or python_states() != self._python
 
 
 def _nearly_equal(found: torch.Tensor, expected: torch.Tensor) -> bool:

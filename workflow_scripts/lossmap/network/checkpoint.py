@@ -25,6 +25,13 @@ from lossmap.artifacts.seal import SEAL_BYTES, Mark, read_mark, seal, seal_holds
 from lossmap.artifacts.store import DAMAGE, content_digest
 from lossmap.errors import LossmapError
 
+_TYPES = {"other_buffers": np.uint8}
+"""Of the elements of growing arrays, where they are not float32."""
+
+
+def _type_of(name: str) -> np.dtype:
+    return np.dtype(_TYPES.get(name, np.float32))
+
 
 def saving(folder: Path) -> AbstractContextManager[None]:
     """Turn a full or read-only disk into a LossmapError that names the folder of resume points."""
@@ -36,7 +43,7 @@ def saving(folder: Path) -> AbstractContextManager[None]:
 
 
 class Checkpoint:
-    """Growing float32 arrays and the latest state of one run; only one process holds it at a time.
+    """Growing arrays and the latest state of one run; only one process holds it at a time.
 
     Parameters
     ----------
@@ -65,7 +72,7 @@ class Checkpoint:
         hashed = self._hashed.copy()
         with saving(self.folder):
             for name in (name for name in self.widths if name in rows):
-                data = np.ascontiguousarray(rows[name], np.float32).tobytes()
+                data = np.ascontiguousarray(rows[name], _type_of(name)).tobytes()
                 hashed.update(data)
                 with open(self._rows_path(name), "ab") as stream:
                     stream.write(data)
@@ -110,11 +117,11 @@ class Checkpoint:
             )
 
     def rows(self, name: str, count: int) -> np.ndarray:
-        """Return a growing array as a read-only memory map, float32 (count, width)."""
-        shape = (count, self.widths[name])
+        """Return a growing array as a read-only memory map, (count, width)."""
+        shape, kind = (count, self.widths[name]), _type_of(name)
         if 0 in shape:
-            return np.zeros(shape, np.float32)
-        return np.memmap(self._rows_path(name), np.float32, "r", shape=shape)
+            return np.zeros(shape, kind)
+        return np.memmap(self._rows_path(name), kind, "r", shape=shape)
 
     def discard(self) -> None:
         """Remove everything, and the note of what it belonged to."""
@@ -126,7 +133,8 @@ class Checkpoint:
         self._lock.release()
 
     def _rows_path(self, name: str) -> Path:
-        return self.folder / f"{name}.f32"
+        kind = _type_of(name)
+        return self.folder / f"{name}.{kind.kind}{8 * kind.itemsize}"
 
     @property
     def _state_path(self) -> Path:
@@ -170,4 +178,4 @@ class Checkpoint:
     def _cut_rows(self, count: int) -> None:
         for name, width in self.widths.items():
             if self._rows_path(name).exists():
-                os.truncate(self._rows_path(name), 4 * count * width)
+                os.truncate(self._rows_path(name), _type_of(name).itemsize * count * width)

@@ -4,12 +4,16 @@
 in every pass, because θ and the statistics change between passes.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from lossmap.logs import logger
+from lossmap.network.normalization import find_norms
 
 
 def fold_batch_norms(network: nn.Module, example: torch.Tensor) -> nn.Module:
@@ -24,15 +28,57 @@ def fold_batch_norms(network: nn.Module, example: torch.Tensor) -> nn.Module:
     example : images to compare the two on, (n, channels, height, width)
     """
     try:
-        folded = _fold(network)
-        with torch.no_grad():
-            equal = torch.allclose(folded(example), network(example), 1e-3, 1e-3, equal_nan=True)
+        with _kept(network):
+            folded = _fold(network)
+            equal = _compute_the_same(folded, network, example)
+            _displace(network)
+            equal = equal and _compute_the_same(folded, network, example)
     except Exception as error:  # whatever a user's own network does when it is traced
         logger.info("batch norms are not folded: %s: %s", type(error).__name__, error)
         return network
     if not equal:
         logger.info("batch norms are not folded: the network computes something else when traced")
     return folded if equal else network
+
+
+@torch.no_grad()
+def _compute_the_same(folded: nn.Module, network: nn.Module, example: torch.Tensor) -> bool:
+    with _kept(network):
+        found = folded(example)
+    with _kept(network):
+        return torch.allclose(found, network(example), 1e-3, 1e-3, equal_nan=True)
+
+
+@torch.no_grad()
+def _displace(network: nn.Module) -> None:
+    """Go to other parameters and buffers: what was computed before does not fit them."""
+    generator = torch.Generator().manual_seed(0)
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point():
+            drawn = torch.rand(tensor.shape, generator=generator).to(tensor)
+            tensor.mul_(0.5 + drawn)
+    for norm in find_norms(network).values():
+        if norm.running_mean is not None:
+            drawn = torch.randn(norm.running_mean.shape, generator=generator)
+            norm.running_mean.add_(drawn.to(norm.running_mean))
+
+
+@contextmanager
+def _kept(network: nn.Module) -> Iterator[None]:
+    """Put back afterwards every parameter and buffer: which tensor it is, and its values."""
+    held = [tensors for m in network.modules() for tensors in (m._parameters, m._buffers)]
+    before = [dict(tensors) for tensors in held]
+    every = [tensor for tensors in before for tensor in tensors.values() if tensor is not None]
+    values = [(tensor, tensor.data, tensor.detach().clone()) for tensor in every]
+    try:
+        yield
+    finally:
+        for tensors, kept in zip(held, before, strict=True):
+            tensors.clear()
+            tensors.update(kept)
+        for tensor, data, kept in values:
+            tensor.data = data
+            data.copy_(kept)
 
 
 class FoldedConv(nn.Module):
@@ -60,6 +106,8 @@ class FoldedConv(nn.Module):
 class _Tracer(fx.Tracer):
     """Looks only into modules that hold a batch norm."""
 
+    proxy_buffer_attributes = True  # else what forward does to a buffer is done once, by the tracer
+
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         holds_norm = any(isinstance(part, _BatchNorm) for part in module.modules())
         return not holds_norm or super().is_leaf_module(module, name)
@@ -86,10 +134,22 @@ def _find_pair(traced: fx.GraphModule, node: fx.Node) -> tuple[nn.Conv2d, nn.Bat
     """Return convolution and batch norm, if a node is a batch norm that alone uses the former."""
     norm, before = _module_of(traced, node), node.args[0] if node.args else None
     conv = _module_of(traced, before)
-    known = type(norm) is nn.BatchNorm2d and type(conv) is nn.Conv2d
+    known = _is_plain(norm, nn.BatchNorm2d) and _is_plain(conv, nn.Conv2d)
     if known and norm.running_mean is not None and len(before.users) == 1:
         return conv, norm
     return None
+
+
+def _is_plain(module: nn.Module | None, kind: type[nn.Module]) -> bool:
+    """Return whether a module is what it was made as: its weights are what its attributes hold.
+
+    Pruning, weight and spectral normalization compute the weights in hooks, parametrizations in
+    properties of another class.
+    """
+    if type(module) is not kind or "weight" not in module._parameters:
+        return False
+    hooked = module._forward_pre_hooks or module._forward_hooks
+    return not hooked and not vars(module).keys() & {"forward", "_conv_forward", "bias"}
 
 
 def _module_of(traced: fx.GraphModule, node: object) -> nn.Module | None:

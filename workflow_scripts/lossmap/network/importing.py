@@ -57,7 +57,7 @@ def import_run(
     with explain_memory(what):
         network = create_network(describe_network(spec["network"], dataset), device)
         measures = make_measures(use_moments(dataset, spec), spec, device)
-    widths = {"thetas": network.layout.size, "buffers": network.buffer_layout.size}
+    widths = {name: len(vector) for name, vector in network.vectors.items()}
     folder, owner = open_resume_folder(artifact, provenance), owner_of(provenance)
     with closing(Checkpoint(folder, widths, owner)) as kept:
         with explain_memory(what):
@@ -71,6 +71,9 @@ def import_run(
             History(epochs, **curves),
             network.layout.to_tensors(),
             network.buffer_layout.to_tensors(),
+            None,
+            kept.rows("other_buffers", len(epochs)) if widths["other_buffers"] else None,
+            network.other_layout,
         )
         save(artifact, trajectory, provenance)
         kept.discard()
@@ -99,17 +102,15 @@ def _read_all(
     for number in range(len(curves["train_loss"]), len(entries)):
         epoch, names = entries[number]["epoch"], entries[number]["files"]
         where = f"{files[names[0]]} (epoch {epoch})"
+        network.attach()  # whatever a pass has assigned to the module
         put_into(network.module, read_checkpoint([files[name] for name in names], epoch), where)
+        rows = {name: vector.cpu().numpy() for name, vector in network.keep().items()}
         found = measures.take(network, "running")
         if not np.isfinite(found["train_loss"]):
             raise LossmapError(
                 f"{where}: its training loss is {found['train_loss']}; leave this checkpoint out"
             )
         curves = {name: np.append(curves[name], found[name]) for name in SNAPSHOT_CURVES}
-        rows = {
-            "thetas": network.theta.cpu().numpy(),
-            "buffers": network.buffers.cpu().numpy(),
-        }
         kept.save(rows, {"rows": np.int64(number + 1), **curves})
         log.info(
             "%d/%d  epoch %d  loss %.3f  train %.1f %%  test %.1f %%",

@@ -22,22 +22,22 @@ from lossmap.artifacts.jumps import FINISHED, Jumps, spec_of_resume_points
 from lossmap.artifacts.provenance import Provenance, open_resume_folder, owner_of, resume_note
 from lossmap.artifacts.seal import seal_holds
 from lossmap.artifacts.store import read_provenance, save, stream
-from lossmap.artifacts.trajectory import Trajectory
+from lossmap.artifacts.trajectory import Trajectory, read_snapshot
 from lossmap.errors import LossmapError
 from lossmap.geometry.planes.fn import draw_filter_normalized
 from lossmap.network.checkpoint import Checkpoint, saving
 from lossmap.network.training import Run, train_to_end
 
 
-def load_minimum(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return θo (params,) and its running statistics (buffer_elements,), of the last epoch."""
+def load_minimum(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the last snapshot of a run: ``thetas``, which is θo, and the buffers."""
     with stream(path, Trajectory) as run:
-        return run["thetas"][-1], run["buffers"][-1]
+        return read_snapshot(run, -1)
 
 
 def jump_and_retrain(
     dataset: Dataset,
-    minimum: tuple[np.ndarray, np.ndarray],
+    minimum: Mapping[str, np.ndarray],
     artifacts: Mapping[str, Provenance],
     device: str,
     log: Logger,
@@ -67,23 +67,22 @@ def jump_and_retrain(
 
 def _retrain_direction(
     run: Run,
-    minimum: tuple[np.ndarray, np.ndarray],
+    minimum: Mapping[str, np.ndarray],
     path: Path,
     provenance: Provenance,
     log: Logger,
 ) -> None:
     spec = run.spec
-    theta, buffers = minimum
+    theta = minimum["thetas"]
     layout, seed = run.network.layout, spec["direction"]
     direction = draw_filter_normalized(theta, layout, seed, axes=1, ignore=spec["ignore"])[0]
-    widths = {"thetas": theta.size, "buffers": buffers.size}
-    with closing(Workspace(path, provenance, spec, widths, log)) as workspace:
+    with closing(Workspace(path, provenance, spec, run.widths(), log)) as workspace:
         for step in spec["step_sizes"]:
             if step in workspace.known:
                 log.info("%s step %g: kept from before", path.stem, step)
                 continue
-            start = theta + np.float32(step) * direction
-            _retrain(run, (start, buffers), workspace, step, log)
+            start = {**minimum, "thetas": theta + np.float32(step) * direction}
+            _retrain(run, start, workspace, step, log)
         thetas, curves = workspace.assemble()
         sizes = np.asarray(spec["step_sizes"], np.float64)
         found = Jumps(thetas, sizes, np.arange(thetas.shape[1]), direction, seed, **curves)
@@ -92,11 +91,11 @@ def _retrain_direction(
 
 
 def _retrain(
-    run: Run, start: tuple[np.ndarray, np.ndarray], workspace: "Workspace", step: float, log: Logger
+    run: Run, start: Mapping[str, np.ndarray], workspace: "Workspace", step: float, log: Logger
 ) -> None:
     spec = run.spec
     run.spec = spec | {"run": f"{workspace.name} step {step:g}"}
-    run.begin(*start)
+    run.begin(start)
     with closing(workspace.checkpoint(step)) as checkpoint:
         train_to_end(run, checkpoint, log)
     run.spec = spec

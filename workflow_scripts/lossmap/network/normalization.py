@@ -6,31 +6,53 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 FEW_CHANNELS = 8
 """Up to this many channels ours is used on the CPU: at 4 torch's kernel for channels-last images
 took three times as long, at 8 between as long and twice as long, by the size of the map."""
+_TORCHS_FORWARDS = {_BatchNorm.forward, _InstanceNorm.forward, nn.SyncBatchNorm.forward}
+_TRAINING = {"training": True}
+_WITHOUT_STATISTICS = {"running_mean": None, "running_var": None, "track_running_stats": False}
+
+
+def find_norms(network: nn.Module) -> dict[str, _NormBase]:
+    """Return the layers that torch knows to keep running statistics, by name."""
+    return {n: m for n, m in network.named_modules() if isinstance(m, _NormBase)}
+
+
+def computes_its_own_way(norm: _NormBase) -> bool:
+    """Return whether a layer's forward pass is not torch's."""
+    return "forward" in vars(norm) or type(norm).forward not in _TORCHS_FORWARDS
 
 
 @contextmanager
-def use_batch_statistics(norms: Iterable[_BatchNorm]) -> Iterator[None]:
-    """Normalize by each batch's mean and variance meanwhile, leaving running statistics alone."""
-    norms = list(norms)
-    kept = [(norm.running_mean, norm.running_var) for norm in norms]
+def use_batch_statistics(norms: Iterable[_NormBase]) -> Iterator[None]:
+    """Normalize by each batch's mean and variance meanwhile, leaving running statistics alone.
+
+    A layer with a forward pass of its own is in training mode meanwhile, the only way in which it
+    is known to do so; what that changes in its buffers is for the caller to set back.
+    """
+    changed: list[tuple[_NormBase, dict]] = []
     for norm in norms:
-        norm.running_mean = norm.running_var = None
-        if _has_few_channels(norm):
+        wanted = _TRAINING if computes_its_own_way(norm) else _WITHOUT_STATISTICS
+        changed.append((norm, {name: getattr(norm, name) for name in wanted}))
+        if wanted is _WITHOUT_STATISTICS and _has_few_channels(norm):
             norm.forward = partial(normalize_few_channels, norm)
+        for name, value in wanted.items():
+            setattr(norm, name, value)
     try:
         yield
     finally:
-        for norm, (mean, variance) in zip(norms, kept, strict=True):
-            norm.running_mean, norm.running_var = mean, variance
-            norm.__dict__.pop("forward", None)
+        for norm, kept in changed:
+            for name, value in kept.items():
+                setattr(norm, name, value)
+            if kept.keys() != _TRAINING.keys():
+                norm.__dict__.pop("forward", None)
 
 
-def _has_few_channels(norm: _BatchNorm) -> bool:
+def _has_few_channels(norm: _NormBase) -> bool:
     on_cpu = norm.affine and norm.weight.device.type == "cpu"
     return isinstance(norm, nn.BatchNorm2d) and on_cpu and norm.num_features <= FEW_CHANNELS
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.store import read_provenance, stream
-from lossmap.artifacts.trajectory import Trajectory, find_snapshot
+from lossmap.artifacts.trajectory import Trajectory, find_snapshot, read_snapshot
 from lossmap.errors import LossmapError
 from lossmap.geometry.fitting import (
     READINGS,
@@ -28,12 +28,13 @@ from lossmap.geometry.fitting import (
     plane_coordinates,
     reconstruct,
 )
-from lossmap.logs import format_seconds
+from lossmap.logs import format_seconds, logger
 from lossmap.network.arithmetic import autocast, use_tf32
 from lossmap.network.capture import Replayed
 from lossmap.network.folding import fold_batch_norms
 from lossmap.network.images import choose_balanced, move_images, use_moments
 from lossmap.network.memory import explain_memory
+from lossmap.network.normalization import computes_its_own_way, find_norms
 from lossmap.network.parameters import FlatNetwork, create_network, describe_network
 from lossmap.network.precision import check_precision
 
@@ -102,13 +103,21 @@ class LossSurface:
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
         network.module.eval()
+        self._buffers = {n: v for n, v in network.keep().items() if n != "thetas"}
         self.measured = network.module
         if bn_statistics != "batch":  # then nothing is known before the pass
             self.measured = fold_batch_norms(network.module, batches[0][0][:2])
 
-    def set_buffers(self, buffers: np.ndarray) -> None:
-        """Use these running statistics, float32 (buffer_elements,), under ``center``."""
-        self.network.buffers.copy_(torch.from_numpy(buffers))
+    def set_buffers(self, buffers: np.ndarray, other_buffers: np.ndarray | None = None) -> None:
+        """Evaluate with these buffers, as a snapshot holds them, from now on.
+
+        What ``bn_statistics`` says of the statistics of batch norms holds nevertheless.
+        """
+        given = {"buffers": buffers, "other_buffers": other_buffers}
+        for name, values in given.items():
+            if values is not None:
+                self._buffers[name].copy_(torch.from_numpy(values))
+        self.network.load(self._buffers)
 
     def evaluate(self, theta: torch.Tensor, precision: str | None = None) -> tuple[float, float]:
         """Return loss and accuracy at θ, float32 (params,). A loss that is not finite is inf.
@@ -133,7 +142,7 @@ class LossSurface:
             The memory of the GPU is full.
         """
         with explain_memory("evaluation", REMEDY):
-            self.network.theta.copy_(theta)
+            self.network.load({"thetas": theta})
             self._pass_in(precision or self.precision)()
             return torch.stack((self._loss, self._correct.double()))
 
@@ -152,22 +161,29 @@ class LossSurface:
         return self._passes[precision]
 
     def _evaluate(self, precision: str) -> None:
-        """Pass all batches through the network and leave sums of loss and right answers."""
+        """Pass all batches through the network and leave sums of loss and right answers.
+
+        Every batch meets the same buffers, whatever the batch before did to them.
+        """
+        buffers = self._buffers
+        self.network.load(buffers)
         device, averaged = self.network.theta.device.type, nullcontext()
         if self.bn_statistics == "batch":
             averaged = self.network.batch_statistics()
         with use_tf32(precision, device), autocast(precision, device), averaged:
             if self.bn_statistics == "recalibrate":
-                self._recalibrate()
+                buffers = self._recalibrate()
             self._loss.zero_()
             self._correct.zero_()
             for inputs, labels in self.batches:
+                self.network.load(buffers)
                 logits = self.measured(inputs)
                 self._loss += cross_entropy(logits, labels, reduction="none").double().sum()
                 self._correct += (logits.argmax(1) == labels).sum()
 
-    def _recalibrate(self) -> None:
-        norms = [m for m in self.network.module.modules() if isinstance(m, _BatchNorm)]
+    def _recalibrate(self) -> dict[str, torch.Tensor]:
+        """Return the buffers with the running statistics averaged over all batches."""
+        norms = set(find_norms(self.network.module).values())
         kept = [norm.momentum for norm in norms]
         hooks = [norm.register_forward_pre_hook(_PlainAverage()) for norm in norms]
         for norm in norms:
@@ -176,11 +192,23 @@ class LossSurface:
         try:
             for inputs, _ in self.batches:
                 self.network.module(inputs)
+                self._set_back_all_but(norms)
         finally:
             self.network.module.eval()
             for norm, momentum, hook in zip(norms, kept, hooks, strict=True):
                 norm.momentum = momentum
                 hook.remove()
+        return {name: self.network.vectors[name].clone() for name in self._buffers}
+
+    def _set_back_all_but(self, norms: set[_NormBase]) -> None:
+        """Set all buffers back but the statistics that are being averaged."""
+        averaged = [held for held in self.network.held_buffers if held.owner in norms]
+        for held in averaged:
+            held.collect()
+        kept = [held.view.clone() for held in averaged]
+        self.network.load(self._buffers)
+        for held, values in zip(averaged, kept, strict=True):
+            held.view.copy_(values)
 
     def to_device(self, values: np.ndarray) -> torch.Tensor:
         """Return an array as a tensor where the network is; raises LossmapError as `evaluate`."""
@@ -237,8 +265,34 @@ def open_surface(
         )
     with stream(trajectory, Trajectory) as run:
         row = find_snapshot(run["epochs"][()], basis.center_epoch, trajectory)
-        surface.set_buffers(run["buffers"][row])
+        first, center = read_snapshot(run, 0), read_snapshot(run, row)
+    del first["thetas"], center["thetas"]
+    surface.set_buffers(**first)
+    before = {held.name: held.view.clone() for held in surface.network.held_buffers}
+    surface.set_buffers(**center)
+    if spec["bn_statistics"] != "center":
+        _tell_of_kept_buffers(surface, before, str(trajectory))
     return surface
+
+
+def _tell_of_kept_buffers(surface: LossSurface, before: dict[str, torch.Tensor], name: str) -> None:
+    """Name what training changed that no choice of batch-norm statistics governs."""
+    norms = {norm: name for name, norm in find_norms(surface.network.module).items()}
+    kept = [
+        f"'{held.name}' ({type(held.owner).__name__})"
+        for held in surface.network.held_buffers
+        if held.owner not in norms and not torch.equal(held.view, before[held.name])
+    ]
+    own = [f"'{n}' ({type(m).__name__})" for m, n in norms.items() if computes_its_own_way(m)]
+    chosen = f"{name}: bn_statistics '{surface.bn_statistics}'"
+    if kept:
+        logger.warning("%s leaves as at the center: %s", chosen, ", ".join(kept[:5]))
+    if own:
+        logger.warning(
+            "%s puts into training mode, for they have a forward pass of their own: %s",
+            chosen,
+            ", ".join(own[:5]),
+        )
 
 
 def check_statistics(bn_statistics: str, center_epoch: int, name: str) -> None:
@@ -305,6 +359,7 @@ def evaluate_grid(
         row = [surface.measure(at(i, j)) for j in range(resolution)]
         loss[i], accuracy[i] = surface.read(row)
         advance()
+    _check_again(surface, at(0, 0), loss[0, 0])
     grid = Grid(alphas, betas, loss, accuracy)
     if check is None:
         return grid
@@ -319,7 +374,7 @@ def evaluate_grid(
 
 
 def project_trajectory(
-    surface: LossSurface, basis: Basis, thetas, buffers: np.ndarray, log: Logger
+    surface: LossSurface, basis: Basis, thetas, buffers, log: Logger, other_buffers=None
 ) -> Projection:
     """Evaluate a run's snapshots and their projections onto every plane of a basis.
 
@@ -329,15 +384,21 @@ def project_trajectory(
     Parameters
     ----------
     thetas : float32 (snapshots, params), array or HDF5 dataset
-    buffers : float32 (snapshots, buffer_elements)
+    buffers, other_buffers : float32 (snapshots, buffer_elements), uint8 (snapshots, buffer_bytes)
     """
+
+    def set_row(row: int) -> None:
+        surface.set_buffers(buffers[row], None if other_buffers is None else other_buffers[row])
+
     advance = _report_progress(log, 1 + 2 * len(basis.seeds))
     loss = np.empty(len(basis.epochs))
     for row in range(len(loss)):
-        surface.set_buffers(buffers[row])
+        set_row(row)
         loss[row] = surface.evaluate(surface.to_device(thetas[row]))[0]
+    set_row(0)
+    _check_again(surface, surface.to_device(thetas[0]), loss[0])
     advance()
-    surface.set_buffers(buffers[int(np.flatnonzero(basis.epochs == basis.center_epoch)[0])])
+    set_row(int(np.flatnonzero(basis.epochs == basis.center_epoch)[0]))
     found: dict[str, list] = {f"{n}_{r}": [] for n in _MEASURED for r in READINGS}
     for plane in range(len(basis.seeds)):
         for reading in READINGS:
@@ -358,6 +419,17 @@ def _evaluate_projected(surface: LossSurface, basis: Basis, plane: int, reading:
     coordinates = plane_coordinates(basis, plane, reading)
     points: Iterable[np.ndarray] = (reconstruct(basis.center, directions, c) for c in coordinates)
     return np.array([surface.evaluate(surface.to_device(point))[0] for point in points])
+
+
+def _check_again(surface: LossSurface, theta: torch.Tensor, loss: float) -> None:
+    """Refuse a landscape on which the first point is elsewhere after all others."""
+    found = surface.evaluate(theta)[0]
+    if not np.isclose(found, loss, rtol=1e-6, atol=0.0):
+        raise LossmapError(
+            f"the landscape does not repeat: the loss of its first point was {loss:.6g} and is "
+            f"{found:.6g} after all others; the network remembers or draws something: keep what it "
+            "remembers in buffers (register_buffer), draw only where self.training is true"
+        )
 
 
 def _report_progress(log: Logger, total: int) -> Callable[[], None]:

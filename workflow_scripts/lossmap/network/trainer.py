@@ -16,6 +16,7 @@ from lossmap.network.capture import Replayed
 from lossmap.network.images import Epoch, Images, draw_epoch, take_batch
 from lossmap.network.optimizers import Adam, Optimizer, Sgd
 from lossmap.network.parameters import FlatNetwork
+from lossmap.network.randomness import seed_generators
 
 
 def make_optimizer(network: FlatNetwork, spec: dict) -> Optimizer:
@@ -94,6 +95,7 @@ class Trainer:
                 getattr(self._plan, name).copy_(values)
 
     def _update(self, size: int) -> None:
+        self.network.attach()
         start = self.batch_size * self._number
         batch = start + torch.arange(size, device=start.device)
         # Outside of the training's precision: an angle in bfloat16 would turn an image elsewhere.
@@ -103,6 +105,7 @@ class Trainer:
                 loss = cross_entropy(self.network.module(inputs), labels)
             self.network.gradient.zero_()
             loss.backward()
+        self.network.collect()
         self.optimizer.step()
         self._losses.copy_(torch.where(self._numbers == self._number, loss.detach(), self._losses))
         self._number += 1
@@ -111,7 +114,7 @@ class Trainer:
 def _seed_network(seed: int, epoch: int) -> None:
     """Seed what a network draws by itself, such as dropout: a resumed run draws the same."""
     words = np.random.SeedSequence([seed, epoch, 1]).generate_state(1)  # 1: apart from draw_epoch
-    torch.manual_seed(int(words[0]))
+    seed_generators(int(words[0]))
 
 
 def _check_finite(losses: np.ndarray, epoch: int, updates: int, spec: dict) -> None:

@@ -5,6 +5,7 @@ killed in between or not.
 """
 
 import time
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from logging import Logger
@@ -26,10 +27,13 @@ from lossmap.network.images import Images, choose_balanced, move_images, use_mom
 from lossmap.network.memory import explain_memory
 from lossmap.network.parameters import FlatNetwork, create_network, describe_network
 from lossmap.network.precision import measure_deviations
+from lossmap.network.state import check_repeats
 from lossmap.network.trainer import Trainer, divergence
 
 TEST_BATCH = 500
 """Images per batch when a snapshot is measured; changes nothing but the last bits."""
+TRIAL_BATCH = 16
+"""Images at most that pass before training begins, to see whether the network repeats itself."""
 
 
 @torch.no_grad()
@@ -40,7 +44,7 @@ def evaluate_accuracy(
     statistics: str,
     precision: str = "float32",
 ) -> tuple[float, float]:
-    """Return mean loss (nats) and accuracy over the given images.
+    """Return mean loss (nats) and accuracy over the given images; leaves the network as it was.
 
     ``statistics`` is ``running`` for the running statistics of training, or ``batch`` for those of
     each batch: before the first update there are no running ones that mean anything.
@@ -51,12 +55,16 @@ def evaluate_accuracy(
     correct = torch.zeros((), dtype=torch.int64, device=device)
     network.module.eval()
     by_batch = network.batch_statistics() if statistics == "batch" else nullcontext()
+    before = network.keep()
+    buffers = {name: before[name] for name in before if name != "thetas"}
     with by_batch, use_tf32(precision, device.type), autocast(precision, device.type):
         for part in chosen.to(device).split(TEST_BATCH):
             inputs, labels = images.normalize(images.pixels[part]), images.labels[part]
             logits = network.module(inputs)
             loss += cross_entropy(logits, labels, reduction="none").double().sum()
             correct += (logits.argmax(1) == labels).sum()
+            network.load(buffers)
+    network.load(before)
     return float(loss) / len(chosen), int(correct) / len(chosen)
 
 
@@ -91,14 +99,15 @@ class Run:
             plain = self.images if padding == 0 else move_images(dataset, "train", device)
             self.measures = Measures(plain, rows, move_images(dataset, "test", device))
             self.trainer = Trainer(self.network, self.images, spec)
+            few = min(TRIAL_BATCH, spec["batch_size"], len(plain))
+            inputs = plain.normalize(plain.pixels[:few])
+            check_repeats(self.network, inputs, plain.labels[:few], spec["network"]["factory"])
         self.begin()
 
-    def begin(self, theta: np.ndarray | None = None, buffers: np.ndarray | None = None) -> None:
-        """Go to epoch 0 with a fresh optimizer, at given parameters or where the network is."""
-        if theta is not None:
-            self.network.theta.copy_(torch.from_numpy(theta))
-            self.network.buffers.copy_(torch.from_numpy(buffers))
-        self.initialized = theta is None  # then no running statistics mean anything yet
+    def begin(self, start: Mapping[str, np.ndarray] | None = None) -> None:
+        """Go to epoch 0 with a fresh optimizer, at a snapshot or where the network is."""
+        self.network.load(start or {})
+        self.initialized = start is None  # then no running statistics mean anything yet
         self.trainer.optimizer.reset()
         self.epoch = 0
         self.measured: list[dict[str, float]] = []
@@ -136,11 +145,12 @@ class Run:
         return float(measure_deviations(np.array([found]), np.array([exact]))[0])
 
     def rows(self) -> dict[str, np.ndarray]:
-        """Return the present snapshot: parameters and running statistics."""
-        return {
-            "thetas": self.network.theta.cpu().numpy(),
-            "buffers": self.network.buffers.cpu().numpy(),
-        }
+        """Return the present snapshot: parameters and buffers."""
+        return {name: vector.cpu().numpy() for name, vector in self.network.vectors.items()}
+
+    def widths(self) -> dict[str, int]:
+        """Return how many elements a snapshot has, by name."""
+        return {name: len(vector) for name, vector in self.network.vectors.items()}
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything that the next epoch depends on."""
@@ -167,8 +177,7 @@ class Run:
             {name: values[row].item() for name, values in history.items()}
             for row in range(int(state["rows"]))
         ]
-        self.network.theta.copy_(torch.from_numpy(state["network.thetas"]))
-        self.network.buffers.copy_(torch.from_numpy(state["network.buffers"]))
+        self.network.load({name: state[f"network.{name}"] for name in self.network.vectors})
         self.trainer.optimizer.load(
             {
                 name.removeprefix("optimizer."): torch.as_tensor(values)
@@ -219,19 +228,21 @@ def train_run(
         The loss is not finite, the disk or the memory of the GPU is full.
     """
     run = Run(dataset, spec, device)
-    widths = {"thetas": run.network.layout.size, "buffers": run.network.buffer_layout.size}
     folder, owner = open_resume_folder(artifact, provenance), owner_of(provenance)
-    with closing(Checkpoint(folder, widths, owner)) as checkpoint:
+    with closing(Checkpoint(folder, run.widths(), owner)) as checkpoint:
         train_to_end(run, checkpoint, log)
-        count = len(run.measured)
+        count, network = len(run.measured), run.network
         checkpoint.check_rows(count)
+        has_others = len(network.other_buffers) > 0
         trajectory = Trajectory(
             checkpoint.rows("thetas", count),
             checkpoint.rows("buffers", count),
             run.history(),
-            run.network.layout.to_tensors(),
-            run.network.buffer_layout.to_tensors(),
+            network.layout.to_tensors(),
+            network.buffer_layout.to_tensors(),
             run.deviation(),
+            checkpoint.rows("other_buffers", count) if has_others else None,
+            network.other_layout,
         )
         save(artifact, trajectory, provenance)
         checkpoint.discard()

@@ -1,0 +1,31 @@
+"""The generators that a network may draw from: torch's, NumPy's and Python's own."""
+
+import pickle
+import random
+
+import numpy as np
+import torch
+
+
+def seed_generators(seed: int) -> None:
+    """Seed all of them, 0 ≤ seed < 2³²."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - what the user's network may call
+    random.seed(seed)
+
+
+def python_states() -> bytes:
+    """Return the states of NumPy's and Python's generators: equal ones are equal bytes."""
+    return pickle.dumps((np.random.get_state(), random.getstate()))  # noqa: NPY002
+
+
+def set_python_states(states: bytes) -> None:
+    """Go back to states of `python_states`."""
+    of_numpy, of_python = pickle.loads(states)
+    np.random.set_state(of_numpy)  # noqa: NPY002
+    random.setstate(of_python)
+
+
+def torch_states(device: str) -> list[torch.Tensor]:
+    """Return the states of torch's generators that work on a device can change."""
+    return [torch.get_rng_state()] + ([torch.cuda.get_rng_state()] if device == "cuda" else [])
