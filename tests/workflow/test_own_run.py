@@ -5,20 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-import yaml
-from tests_support import Project
 
 from lossmap.artifacts.store import load_part, stream
 from lossmap.artifacts.trajectory import Trajectory
-from lossmap.upkeep.archive import write_archive
-from lossmap.workflow.configuration import load_configuration
-from lossmap.workflow.expected import Expected
 
 pytestmark = pytest.mark.slow
 
@@ -170,18 +164,24 @@ def test_malicious_pickle_is_named_and_not_executed(imported):
     assert not (imported.folder / "executed").exists()
 
 
-def test_archive_holds_the_checkpoints_and_is_gone_on_from(imported, tmp_path, monkeypatch):
-    folder = imported.folder
-    imported.snakemake(*COMMAND)  # the job that refused a file has removed its trajectory
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(folder)
-    given = yaml.safe_load(MINE) | {"scale": "tiny"}
-    config = load_configuration(folder / "config", given)
-    search = [folder / "workflow_scripts", folder]
-    expected = Expected(config, search, Path("results", "tiny"))
-    write_archive(tmp_path / "mine.tar", folder, expected, given)
-    with tarfile.open(tmp_path / "mine.tar") as tar:
-        tar.extractall(tmp_path, filter="data")
-    theirs = Project(tmp_path / "mine")
-    assert (theirs.folder / "ckpt" / "epoch_3.pt").is_file()
-    assert theirs.planned("mine_surface", "--configfile", "archive.yaml") == []
+# An archive itself takes all results of the registry, and no more than this run was made.
+ARCHIVED = """
+import yaml
+from pathlib import Path
+from lossmap.code.reach import search_folders
+from lossmap.upkeep.archive import _OwnFiles
+from lossmap.workflow.configuration import load_configuration
+from lossmap.workflow.expected import Expected
+given = yaml.safe_load(Path("mine.yaml").read_text()) | {"scale": "tiny"}
+expected = Expected(load_configuration(Path("config"), given), search_folders(), "results/tiny")
+print(*_OwnFiles(Path.cwd(), expected).files)
+"""
+
+
+def test_archive_holds_checkpoints_and_network(imported):
+    environment = imported.environment()
+    environment["PYTHONPATH"] = str(imported.folder / "workflow_scripts")
+    command = [sys.executable, "-c", ARCHIVED]
+    said = subprocess.check_output(command, cwd=imported.folder, env=environment, text=True)
+    assert {"ckpt/epoch_3.pt", "ckpt/epoch_10.pt", "nets.py"} <= set(said.split())
+    assert "digits.h5" not in said  # the data set's artifact is kept as it is
