@@ -170,11 +170,7 @@ def upstream(rule, stage=None, suffixes=("",)):
 
 def outside(rule):
     """Return an input function: the files outside of the results that an artifact is made from."""
-    sources = upstream(rule)
-    return lambda wildcards: [
-        *sources(wildcards),
-        *map(str, EXPECTED.files(stage_of(rule), wildcards.name)),
-    ]
+    return lambda wildcards: list(map(str, EXPECTED.files(stage_of(rule), wildcards.name)))
 
 
 def recipe(rule, suffixes=("",)):

@@ -1,5 +1,6 @@
 rule dataset:
     input:
+        upstream("dataset"),
         outside("dataset"),
     output:
         "<results>/dataset/{name}.h5",

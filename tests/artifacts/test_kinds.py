@@ -255,7 +255,7 @@ BUFFERS = Layout(["bn.mean"], ["buffer"], [(3,)])
 
 
 def make_history(**changed):
-    curves = {f.name: random(SNAPSHOTS) for f in fields(History)[2:-1]}
+    curves = {f.name: random(SNAPSHOTS) for f in fields(History)[1:-2]}
     epochs = np.arange(SNAPSHOTS)
     found = {"epochs": epochs, "steps": 3 * epochs, **curves, "iteration_loss": random(12)}
     return History(**found | changed)

@@ -58,7 +58,7 @@ def sources(tmp_path, bowl, descent):
     )
     save(paths["projection/bowl"], projection, PROVENANCE)
     curve = np.ones(len(EPOCHS))
-    history = History(EPOCHS, 4 * EPOCHS, *(curve,) * 5, np.linspace(2.0, 0.05, 40))
+    history = History(EPOCHS, *(curve,) * 5, 4 * EPOCHS, np.linspace(2.0, 0.05, 40))
     layouts = Layout(["weight"], ["linear"], [(3,)]), Layout(["mean"], ["buffer"], [(1,)])
     thetas = np.zeros((len(EPOCHS), 3), np.float32)
     buffers = np.zeros((len(EPOCHS), 1), np.float32)

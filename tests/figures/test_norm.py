@@ -33,7 +33,9 @@ def one(figure, gid):
 
 def save_run(path, norms, epochs=EPOCHS):
     curve = np.ones(len(epochs))
-    history = History(epochs, epochs, *(curve,) * 4, np.asarray(norms, float), np.ones(4))
+    history = History(
+        epochs, *(curve,) * 4, np.asarray(norms, float), steps=epochs, iteration_loss=np.ones(4)
+    )
     layouts = Layout(["weight"], ["linear"], [(3,)]), Layout(["mean"], ["buffer"], [(1,)])
     thetas, buffers = np.zeros((len(epochs), 3), np.float32), np.zeros((len(epochs), 1), np.float32)
     tensors = (layout.to_tensors() for layout in layouts)

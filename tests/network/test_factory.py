@@ -136,7 +136,7 @@ def test_factory_that_does_not_take_the_sizes_is_refused(user_module):
     module = user_module("def tiny(classes):\n    return nn.Linear(2, classes)\n")
     message = raised_line(f"{module}:tiny")
     assert "(classes=10, channels=3, width=0.25), got TypeError: " in message
-    assert message.endswith("the function must accept these three keywords")
+    assert message.endswith("under 'arguments' of the run, or let it accept these")
 
 
 def test_impossible_width_is_refused():

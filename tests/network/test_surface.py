@@ -437,6 +437,8 @@ def test_statistics_that_no_choice_governs_are_named(
     else:
         assert [said in line for line in lines] == [True]
         assert f"bn_statistics '{bn_statistics}'" in lines[0]
+
+
 # --- rings --------------------------------------------------------------------------------------
 
 RADIUS, POINTS = 0.2, 4

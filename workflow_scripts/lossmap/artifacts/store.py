@@ -7,6 +7,7 @@ nothing of what the datasets mean: the kinds beside this module declare that.
 import hashlib
 import json
 import logging
+import mmap
 import os
 import sys
 import tempfile
@@ -367,6 +368,8 @@ def _write_dataset(file: h5py.File, name: str, values: object) -> None:
         rows = file.create_dataset(name, values.shape, values.dtype, chunks=(1, CHUNK))
         for index, row in enumerate(values):
             rows[index] = row
+            if isinstance(values, np.memmap):  # what is mapped would count as memory to the end
+                values._mmap.madvise(mmap.MADV_DONTNEED)
     else:
         file.create_dataset(name, data=values)
 

@@ -18,8 +18,6 @@ class History:
 
     epochs: i64["snapshots"]
     """Since initialization [epochs]"""
-    steps: i64["snapshots"]
-    """Optimizer updates since initialization [updates]"""
     train_loss: f64["snapshots"]
     """Loss of the training images [nats per image]"""
     train_accuracy: f64["snapshots"]
@@ -30,8 +28,10 @@ class History:
     """Share of test images classified correctly [1]"""
     theta_norm: f64["snapshots"]
     """L2 norm of the parameters [1]"""
-    iteration_loss: f64["updates"]
-    """Loss of each mini-batch before its update [nats per image]"""
+    steps: i64["snapshots"] | None = None
+    """Optimizer updates since initialization, unless the run was imported [updates]"""
+    iteration_loss: f64["updates"] | None = None
+    """Loss of each mini-batch before its update, unless the run was imported [nats per image]"""
 
 
 @artifact("trajectory", version=2)

@@ -6,7 +6,7 @@ with the keywords ``classes``, ``channels`` and ``width``, returns a module. Kno
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -19,7 +19,13 @@ _FACTORY = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\
 
 
 def build_network(
-    factory: str, *, classes: int, channels: int, width: float, seed: int
+    factory: str,
+    *,
+    classes: int,
+    channels: int,
+    width: float = 1.0,
+    seed: int,
+    arguments: Mapping | None = None,
 ) -> nn.Module:
     """Build a network whose initial parameters depend on the arguments alone.
 
@@ -31,6 +37,8 @@ def build_network(
         Number of outputs (2 or more) and of image channels.
     width : float
         Factor on every channel count of the network.
+    arguments : mapping, optional
+        Keywords that the factory is called with instead of these three.
     seed : int
         Seed of the initialization. The caller's random state is as before afterwards.
 
@@ -51,17 +59,21 @@ def build_network(
             f"network factory {factory!r}: expected classes of 2 or more, got {classes}; "
             "correct the number of classes of the data set"
         )
+    given = arguments
+    if given is None:
+        given = {"classes": classes, "channels": channels, "width": width}
     with torch.random.fork_rng(devices=[]):
         make_network = import_factory(factory)
         # Not torch.manual_seed: it would reseed the caller's GPUs too, which are not forked.
         torch.default_generator.manual_seed(seed)
         try:
-            network = make_network(classes=classes, channels=channels, width=width)
+            network = make_network(**given)
         except (Exception, SystemExit) as error:
-            arguments = f"classes={classes}, channels={channels}, width={width}"
+            shown = ", ".join(f"{key}={value}" for key, value in given.items())
             raise LossmapError(
-                f"network factory {factory!r}: expected a network for ({arguments}), "
-                f"got {kind_and_reason(error)}; the function must accept these three keywords"
+                f"network factory {factory!r}: expected a network for ({shown}), "
+                f"got {kind_and_reason(error)}; give the keywords that the function accepts under "
+                "'arguments' of the run, or let it accept these"
             ) from error
     check_what_ran()
     _check_network(network, factory)

@@ -1,6 +1,6 @@
 """Images as one tensor on the device: seeded order, augmentation and normalization of batches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -70,6 +70,28 @@ def move_images(
     channels_first = device == "cuda" and precision == "float32"
     tensors = (pixels.to(device), labels.to(device), mean, deviation)
     return Images(*tensors, padding, channels_first)
+
+
+def use_moments(dataset: Dataset, spec: dict) -> Dataset:
+    """Return a data set whose pixels are normalized as a run says under ``normalize``, if it does.
+
+    ``mean`` and ``std`` are of pixels scaled to 0 … 1, one number per channel.
+
+    Raises
+    ------
+    LossmapError
+        There is another number of channels.
+    """
+    if "normalize" not in spec:
+        return dataset
+    channels = dataset.train_images.shape[3]
+    mean, std = (np.asarray(spec["normalize"][key], np.float64) for key in ("mean", "std"))
+    if not len(mean) == len(std) == channels:
+        raise LossmapError(
+            f"runs.{spec['run']}.normalize: {len(mean)} means and {len(std)} deviations, but the "
+            f"images have {channels} channels; give one of each per channel"
+        )
+    return replace(dataset, mean=mean, std=std)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def create_network(
 
     Parameters
     ----------
-    spec : ``factory``, ``width``, ``classes``, ``channels``, ``seed``
+    spec : ``factory``, ``classes``, ``channels``, ``seed``, and ``width`` or ``arguments``
     device : ``cpu`` or ``cuda``
     dataset : what it is for; with it, another network made alike is tried on some of its images
     batch_size : of the training, for the trial

@@ -32,14 +32,16 @@ from lossmap.logs import format_seconds, logger
 from lossmap.network.arithmetic import autocast, use_tf32
 from lossmap.network.capture import Replayed
 from lossmap.network.folding import fold_batch_norms
-from lossmap.network.images import choose_balanced, move_images
+from lossmap.network.images import choose_balanced, move_images, use_moments
 from lossmap.network.memory import explain_memory
 from lossmap.network.normalization import computes_its_own_way, find_norms
-from lossmap.network.parameters import create_network, describe_network
+from lossmap.network.parameters import FlatNetwork, create_network, describe_network
 from lossmap.network.precision import check_precision
 
 CPU_BATCH = 100
 """Images at a time on a CPU where batches do not matter: a layer's output stays in the cache."""
+Batches = list[tuple[torch.Tensor, torch.Tensor]]
+"""Inputs and labels, on the device."""
 REMEDY = "; or lower evaluation.batch"
 
 
@@ -73,25 +75,39 @@ class LossSurface:
         device: str,
         precision: str = "float32",
     ):
-        self.bn_statistics, self.precision = bn_statistics, precision
         batch = evaluation["batch"]
         if bn_statistics in ("center", "initial") and device == "cpu":
             batch = min(batch, CPU_BATCH)
         rows = choose_balanced(dataset.train_labels, evaluation["images"], evaluation["seed"])
-        self.count = len(rows)
+        with explain_memory("evaluation, before it began: images and network"):
+            made = create_network(network, device, dataset)
+            images = move_images(dataset, "train", device, precision=precision)
+            chosen = torch.from_numpy(rows).to(device).split(batch)
+            batches = [(images.normalize(images.pixels[r]), images.labels[r]) for r in chosen]
+            self._begin(made, batches, bn_statistics, precision)
+
+    @classmethod
+    def over(cls, network: FlatNetwork, batches: Batches, bn_statistics: str) -> "LossSurface":
+        """Return the surface of a network that is there, over batches of inputs and labels."""
+        surface = cls.__new__(cls)
+        surface._begin(network, batches, bn_statistics, "float32")
+        return surface
+
+    def _begin(
+        self, network: FlatNetwork, batches: Batches, bn_statistics: str, precision: str
+    ) -> None:
+        device = network.theta.device
+        self.bn_statistics, self.precision = bn_statistics, precision
+        self.network, self.batches = network, batches
+        self.count = sum(len(labels) for _, labels in batches)
         self._passes: dict[str, Replayed] = {}
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
-        with explain_memory("evaluation, before it began: images and network"):
-            self.network = create_network(network, device, dataset)
-            self.network.module.eval()
-            images = move_images(dataset, "train", device, precision=precision)
-            chosen = torch.from_numpy(rows).to(device).split(batch)
-            self.batches = [(images.normalize(images.pixels[r]), images.labels[r]) for r in chosen]
-            self._buffers = {n: v for n, v in self.network.keep().items() if n != "thetas"}
-            self.measured = self.network.module
-            if bn_statistics != "batch":  # then nothing is known before the pass
-                self.measured = fold_batch_norms(self.network.module, self.batches[0][0][:2])
+        network.module.eval()
+        self._buffers = {n: v for n, v in network.keep().items() if n != "thetas"}
+        self.measured = network.module
+        if bn_statistics != "batch":  # then nothing is known before the pass
+            self.measured = fold_batch_norms(network.module, batches[0][0][:2])
 
     def set_buffers(self, buffers: np.ndarray, other_buffers: np.ndarray | None = None) -> None:
         """Evaluate with these buffers, as a snapshot holds them, from now on.
@@ -243,8 +259,10 @@ def open_surface(
         The basis has another number of parameters than the network, or ``center`` is asked for and
         the center is the untrained network.
     """
-    check_statistics(spec["bn_statistics"], basis.center_epoch, str(trajectory))
-    network = describe_network(read_provenance(trajectory).parameters()["network"], dataset)
+    made = read_provenance(trajectory).parameters()
+    if "checkpoints" not in made:  # a network that was loaded was trained before
+        check_statistics(spec["bn_statistics"], basis.center_epoch, str(trajectory))
+    network, dataset = describe_network(made["network"], dataset), use_moments(dataset, made)
     precision = spec.get("precision", "float32")
     surface = LossSurface(
         dataset, network, spec["evaluation"], spec["bn_statistics"], device, precision

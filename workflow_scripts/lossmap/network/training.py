@@ -24,7 +24,7 @@ from lossmap.artifacts.trajectory import History, Trajectory
 from lossmap.logs import format_seconds
 from lossmap.network.arithmetic import autocast, use_tf32
 from lossmap.network.checkpoint import Checkpoint
-from lossmap.network.images import Images, choose_balanced, move_images
+from lossmap.network.images import Images, choose_balanced, move_images, use_moments
 from lossmap.network.memory import explain_memory
 from lossmap.network.parameters import FlatNetwork, create_network, describe_network
 from lossmap.network.precision import measure_deviations
@@ -79,7 +79,7 @@ class Measures:
     """The images on which a run's snapshots are measured, and how."""
 
     train: Images
-    train_rows: np.ndarray
+    train_rows: np.ndarray | None
     test: Images
 
     def take(self, network: FlatNetwork, statistics: str) -> dict[str, float]:
@@ -94,7 +94,7 @@ class Run:
     """A training run that can be saved to and restored from a checkpoint after any epoch."""
 
     def __init__(self, dataset: Dataset, spec: dict, device: str):
-        self.spec = spec
+        self.spec, dataset = spec, use_moments(dataset, spec)
         padding = spec["augmentation"]["crop_padding"]
         count = spec["metrics"]["images"]
         rows = choose_balanced(dataset.train_labels, count, spec["seed"], "metrics.images")

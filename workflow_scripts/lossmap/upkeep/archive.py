@@ -163,6 +163,9 @@ class _OwnFiles:
                 self._add(file)
         for _, maker in all_makers():
             self._add(maker.rule_file)
+        for pair in pairs:  # checkpoints; data sets, which have no sources, are kept as they are
+            for file in expected.files(*pair) if expected.sources(*pair) else ():
+                self._add(file.absolute())
 
     def _add_folder(self, module: Module) -> None:
         """Note the folder through which a module is found."""

@@ -166,7 +166,8 @@ def _find_idle_resume_points(expected: Expected, digests: Mapping[str, str]) -> 
             yield Finding("orphaned", folder, "resume points of no part of this configuration")
             continue
         sources = expected.sources(stage, name)
-        now = expected.of_resume_points(stage, name, {s: digests.get(s, "") for s in sources})
+        inputs = {s: digests.get(s, "") for s in sources} | expected.digests(stage, name)
+        now = expected.of_resume_points(stage, name, inputs)
         if read_resume_folder(folder) is None:
             note, why = resume_note(folder), "does not say what its resume points belong to"
             yield Finding("damaged", note, f"{why}; delete it")

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import yaml
 
+from lossmap.artifacts.checkpoints import Snapshot, find_checkpoints
 from lossmap.claims.declare import Names, Statement
 from lossmap.claims.papers import SHIPPED, find_statement
 from lossmap.errors import LossmapError, reason
 from lossmap.workflow.colormaps import COLORMAPS
 from lossmap.workflow.repeats import repeat, take_repeats
 from lossmap.workflow.schema import (
+    LISTED,
     check_against_schema,
     check_name,
     drop_other_kind,
@@ -179,23 +181,54 @@ def epoch_of(config: dict, run: str, epoch: str | int, where: str) -> int:
     LossmapError
         No snapshot is kept at that epoch.
     """
-    recipe = run_recipe(config, run)
-    epochs, every = recipe["epochs"], recipe["snapshot_every"]
+    epochs = kept_epochs(config, run)
     if isinstance(epoch, str):
-        asked = config["epoch_names"][epoch] * epochs
-        return min(kept_epochs(recipe), key=lambda kept: abs(kept - asked))
-    if not 0 <= epoch <= epochs or (epoch % every and epoch != epochs):
+        asked = config["epoch_names"][epoch] * epochs[-1]
+        return min(epochs, key=lambda kept: abs(kept - asked))
+    if epoch not in epochs:
         raise LossmapError(
-            f"configuration: {where} is epoch {epoch}, but run '{run}' keeps a snapshot every "
-            f"{every} epochs from 0 to {epochs}; choose one of these"
+            f"configuration: {where} is epoch {epoch}, but run '{run}' "
+            f"{_describe_epochs(config, run)}; choose one of these"
         )
     return epoch
 
 
-def kept_epochs(recipe: dict) -> list[int]:
-    """Return the epochs at which a run keeps a snapshot: every `snapshot_every` and the last."""
+def _describe_epochs(config: dict, run: str) -> str:
+    if is_imported(config, run):
+        epochs = [str(epoch) for epoch in kept_epochs(config, run)]
+        more = f" … {epochs[-1]}" if len(epochs) > LISTED else ""
+        return f"has checkpoints of epochs {', '.join(epochs[:LISTED])}{more}"
+    recipe = run_recipe(config, run)
+    return f"keeps a snapshot every {recipe['snapshot_every']} epochs from 0 to {recipe['epochs']}"
+
+
+def is_imported(config: Mapping, run: str) -> bool:
+    """Tell whether a run was trained elsewhere and is read from checkpoints."""
+    return "checkpoints" in config["runs"][run]
+
+
+def checkpoints_of(config: Mapping, run: str) -> list[Snapshot]:
+    """Return the snapshots of an imported run; raises LossmapError as `find_checkpoints`."""
+    return find_checkpoints(
+        config["runs"][run]["checkpoints"], f"configuration: runs.{run}.checkpoints"
+    )
+
+
+def kept_epochs(config: Mapping, run: str) -> list[int]:
+    """Return the epochs at which there is a snapshot of a run.
+
+    Of one that is trained here: every `snapshot_every` and the last.
+    """
+    if is_imported(config, run):
+        return [snapshot.epoch for snapshot in checkpoints_of(config, run)]
+    recipe = run_recipe(config, run)
     epochs = recipe["epochs"]
     return sorted({*range(0, epochs, recipe["snapshot_every"]), epochs})
+
+
+def trained_runs(config: Mapping) -> list[str]:
+    """Return the runs that are trained here."""
+    return [run for run in config["runs"] if not is_imported(config, run)]
 
 
 def run_recipe(config: dict, run: str) -> dict:
@@ -209,7 +242,19 @@ def run_recipe(config: dict, run: str) -> dict:
 
 def _check_runs(config: dict) -> None:
     for name in config["runs"]:
-        _check_recipe(name, run_recipe(config, name))
+        if is_imported(config, name):
+            checkpoints_of(config, name)
+        else:
+            _check_recipe(name, run_recipe(config, name))
+
+
+def _check_minima(config: dict) -> None:
+    for name, minimum in config["minima"].items():
+        if is_imported(config, minimum["run"]):
+            raise LossmapError(
+                f"configuration: minima.{name}.run is '{minimum['run']}', which was imported: how "
+                "it was trained is not known; name a run that is trained here"
+            )
 
 
 def _check_recipe(name: str, recipe: dict) -> None:
@@ -232,9 +277,9 @@ def _check_recipe(name: str, recipe: dict) -> None:
 
 
 def _check_last_batches(config: dict) -> None:
-    for name, run in config["runs"].items():
+    for name in trained_runs(config):
         batch = run_recipe(config, name)["batch_size"]
-        train = config["datasets"][run["dataset"]].get("train")
+        train = config["datasets"][config["runs"][name]["dataset"]].get("train")
         if train and train % batch == 1:
             raise LossmapError(
                 f"configuration: runs.{name}: batch_size is {batch} for {train} images, whose last "
@@ -323,15 +368,14 @@ def _check_embeddings(config: dict) -> None:
 def _check_bases(config: dict) -> None:
     for name, basis in config["bases"].items():
         epoch_of(config, basis["run"], basis["center"], f"bases.{name}.center")
-        recipe = run_recipe(config, basis["run"])
-        first, last = basis.get("window") or (0, recipe["epochs"])
-        count = sum(first <= epoch <= last for epoch in kept_epochs(recipe))
-        if count < MIN_SNAPSHOTS or last > recipe["epochs"]:
+        epochs = kept_epochs(config, basis["run"])
+        first, last = basis.get("window") or (0, epochs[-1])
+        count = sum(first <= epoch <= last for epoch in epochs)
+        if count < MIN_SNAPSHOTS or last > epochs[-1]:
             raise LossmapError(
                 f"configuration: bases.{name}: the window from epoch {first} to {last} holds "
                 f"{count} snapshots, expected at least {MIN_SNAPSHOTS} within 0 to "
-                f"{recipe['epochs']}; run '{basis['run']}' has snapshot_every "
-                f"{recipe['snapshot_every']}"
+                f"{epochs[-1]}; run '{basis['run']}' {_describe_epochs(config, basis['run'])}"
             )
 
 
@@ -341,7 +385,8 @@ def _check_landscapes(config: dict) -> None:
             where = f"{registry}.{name}"
             basis = config["bases"][entry["basis"]]
             epoch = epoch_of(config, basis["run"], basis["center"], f"bases.{entry['basis']}")
-            if epoch == 0 and statistics_of(config, entry) == "center":
+            untrained = epoch == 0 and not is_imported(config, basis["run"])
+            if untrained and statistics_of(config, entry) == "center":
                 key = f"{where}.bn_statistics" if "bn_statistics" in entry else "bn_statistics"
                 raise LossmapError(
                     f"configuration: {key} is 'center', but the center of {where} is the untrained "
@@ -375,20 +420,25 @@ def _check_evaluation(config: dict) -> None:
         run = config["bases"][entry["basis"]]["run"]
         _check_images(config, run, "evaluation.images", images)
     for run in config["runs"]:
-        wanted = metrics_of(config, run)["images"]
+        wanted = (metrics_of(config, run) or {"images": 0})["images"]
         _check_images(config, run, f"{_metrics_key(config, run)}.images", wanted)
 
 
 def _metrics_key(config: dict, run: str) -> str:
     entry = config["runs"][run]
-    if "metrics" in entry:
+    if "metrics" in entry or is_imported(config, run):
         return f"runs.{run}.metrics"
     recipe = entry["recipe"]
     return f"recipes.{recipe}.metrics" if "metrics" in config["recipes"][recipe] else "metrics"
 
 
-def metrics_of(config: dict, run: str) -> dict:
-    """Return what a run's snapshots are measured on: the recipe's setting, else the global one."""
+def metrics_of(config: dict, run: str) -> dict | None:
+    """Return what a run's snapshots are measured on: the recipe's setting, else the global one.
+
+    None are all images: no scale makes an imported run's less.
+    """
+    if is_imported(config, run):
+        return config["runs"][run].get("metrics")
     return run_recipe(config, run).get("metrics", config["metrics"])
 
 
@@ -409,13 +459,22 @@ def _check_figures(config: dict) -> None:
             for index, series in enumerate(panel.get("series", [])):
                 _check_series(config, series, f"{where}.series.{index}.runs")
             _check_projection(config, panel, where)
+            _check_curve(config, panel, where)
             for epoch in panel.get("epochs", []):
                 epoch_of(config, panel["run"], epoch, f"{where}.epochs")
     _check_targets(config)
 
 
+def _check_curve(config: dict, panel: dict, where: str) -> None:
+    if panel["draw"] == "curve" and is_imported(config, panel["run"]):
+        raise LossmapError(
+            f"configuration: {where} draws the loss of every iteration of run '{panel['run']}', "
+            "which was imported: nobody recorded it here; remove the panel"
+        )
+
+
 def _check_series(config: dict, series: dict, where: str) -> None:
-    kept = {run: kept_epochs(run_recipe(config, run)) for run in series["runs"]}
+    kept = {run: kept_epochs(config, run) for run in series["runs"]}
     first = next(iter(kept))
     for run, epochs in kept.items():
         if epochs != kept[first]:
@@ -570,6 +629,7 @@ def _check_claim_pairs(config: dict, key: str, names: Names, entry: Mapping, whe
 _CHECKS = (
     _check_datasets,
     _check_runs,
+    _check_minima,
     _check_last_batches,
     _check_bases,
     _check_landscapes,

@@ -11,6 +11,7 @@ from math import ceil
 from lossmap.workflow.configuration import (
     cloud_kind,
     embedding_names,
+    is_imported,
     jump_names,
     kept_epochs,
     metrics_of,
@@ -64,7 +65,7 @@ class Cost:
 def network_size(config: dict, run: str) -> tuple[int, float]:
     """Return the parameters and the multiply-adds per 32 x 32 image of a run's network."""
     known = UNKNOWN | config["networks"].get(config["runs"][run]["network"], {})
-    area = network_spec(config, run)["width"] ** 2
+    area = network_spec(config, run).get("width", 1.0) ** 2
     return int(known["parameters"] * area), known["macs"] * area
 
 
@@ -128,7 +129,7 @@ def cloud_size(config: dict, name: str) -> tuple[int, int]:
     if kind == "model":
         return cloud_size(config, cloud["of"])
     if kind == "runs":
-        rows = sum(len(kept_epochs(run_recipe(config, run))) for run in cloud["runs"])
+        rows = sum(len(kept_epochs(config, run)) for run in cloud["runs"])
         return rows, network_size(config, cloud["runs"][0])[0]
     minimum = minimum_of(config, cloud["minimum"])
     jumps = len(minimum["directions"]) * len(minimum["step_sizes"])
@@ -155,12 +156,13 @@ class _Sizes:
 
 
 def _sizes(config: dict, run: str) -> _Sizes:
-    recipe = run_recipe(config, run)
     parameters, macs = network_size(config, run)
     train, test = image_counts(config, config["runs"][run]["dataset"])
     theta_mb, data_mb = 4 * parameters / 2**20, 4 * 3072 * (train + test) / 2**20
-    batch_mb = 64 * macs / 1e6 * recipe["batch_size"] / 1000
-    return _Sizes(parameters, macs, theta_mb, data_mb, batch_mb, len(kept_epochs(recipe)))
+    imported = is_imported(config, run)
+    batch = MEASURED_IMAGES if imported else run_recipe(config, run)["batch_size"]
+    batch_mb = 64 * macs / 1e6 * batch / 1000
+    return _Sizes(parameters, macs, theta_mb, data_mb, batch_mb, len(kept_epochs(config, run)))
 
 
 def trajectory_cost(config: dict, run: str) -> Cost:
@@ -172,6 +174,16 @@ def trajectory_cost(config: dict, run: str) -> Cost:
     calls = _training_calls(recipe["epochs"], train, recipe["batch_size"], measured)
     memory = BASE_MB + TORCH_MB + 6 * size.theta_mb + size.data_mb + size.batch_mb
     return Cost(images * size.macs, int(memory), size.snapshots * size.theta_mb, calls)
+
+
+def import_cost(config: dict, run: str) -> Cost:
+    """Return the cost of importing a run: its snapshots are measured, one after the other."""
+    size, metrics = _sizes(config, run), metrics_of(config, run)
+    train, test = image_counts(config, config["runs"][run]["dataset"])
+    images = size.snapshots * (test + (metrics["images"] if metrics else train))
+    memory = BASE_MB + TORCH_MB + 6 * size.theta_mb + size.data_mb + size.batch_mb
+    disk = size.snapshots * size.theta_mb
+    return Cost(images * size.macs, int(memory), disk, images / MEASURED_IMAGES)
 
 
 def basis_cost(config: dict, name: str) -> Cost:

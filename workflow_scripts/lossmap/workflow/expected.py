@@ -121,7 +121,8 @@ class Expected:
 
         Results that were copied from elsewhere hold their images, but not the files they came from.
         """
-        outside = maker_of(self.config, stage, name).files is not None
+        maker = maker_of(self.config, stage, name)
+        outside = maker.files is not None and not maker.sources(self.config, name)
         return outside and self.config["keep_datasets"] and self.path(stage, name).is_file()
 
     def of_resume_points(self, stage: str, name: str, inputs: Mapping[str, str]) -> Provenance:

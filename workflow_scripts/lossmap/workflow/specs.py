@@ -6,13 +6,16 @@ left to be filled in by the job. Upstream artifacts enter by their content, not 
 
 from pathlib import Path
 
+from lossmap.artifacts.checkpoints import label_of
 from lossmap.claims.papers import find_statement
 from lossmap.workflow.configuration import (
     CIFAR_FILES,
+    checkpoints_of,
     cloud_kind,
     embedding_names,
     embedding_technique,
     epoch_of,
+    is_imported,
     jump_names,
     metrics_of,
     minimum_of,
@@ -70,15 +73,46 @@ def dataset_spec(config: dict, name: str) -> dict:
 
 
 def network_spec(config: dict, run: str) -> dict:
-    """Return factory, width and seed of a run's network; the data set adds classes and channels."""
+    """Return factory, width and seed of a run's network; the data set adds classes and channels.
+
+    Where ``arguments`` are given, they alone are what the factory is called with. No scale narrows
+    the network of an imported run.
+    """
     entry = config["runs"][run]
     known = config["networks"].get(entry["network"], {"factory": entry["network"]})
-    width = entry.get("width", known.get("width", 1.0))
+    imported = is_imported(config, run)
+    seed = entry.get("seed", 0) if imported else run_recipe(config, run)["seed"]
+    if "arguments" in entry:
+        return {"factory": known["factory"], "arguments": entry["arguments"], "seed": seed}
+    width = entry.get("width", 1.0 if imported else known.get("width", 1.0))
+    return {"factory": known["factory"], "width": float(width), "seed": seed}
+
+
+def imported_spec(config: dict, run: str) -> dict:
+    """Return what a run is imported from: file names by epoch, and on what it is measured."""
+    checkpoints = [
+        {"epoch": each.epoch, "files": [label_of(file) for file in each.files]}
+        for each in checkpoints_of(config, run)
+    ]
     return {
-        "factory": known["factory"],
-        "width": float(width),
-        "seed": run_recipe(config, run)["seed"],
+        "run": run,
+        "network": network_spec(config, run),
+        "checkpoints": checkpoints,
+        "metrics": metrics_of(config, run),
+        **_normalize_spec(config, run),
     }
+
+
+def checkpoint_files(config: dict, run: str) -> list[Path]:
+    """Return the files that a run is imported from, by epoch."""
+    files = [file for each in checkpoints_of(config, run) for file in each.files]
+    return list(dict.fromkeys(files))  # a recorder's holds many epochs
+
+
+def _normalize_spec(config: dict, run: str) -> dict:
+    """Return the mean and the deviation of pixels that a run has of its own, if it has."""
+    entry = config["runs"][run]
+    return {"normalize": entry["normalize"]} if "normalize" in entry else {}
 
 
 def trajectory_spec(config: dict, run: str) -> dict:
@@ -96,6 +130,7 @@ def trajectory_spec(config: dict, run: str) -> dict:
         "network": network_spec(config, run),
         **recipe,
         "metrics": metrics_of(config, run),
+        **_normalize_spec(config, run),
         "optimizer": optimizer,
         "schedule": schedule,
     }
@@ -330,6 +365,8 @@ def _claim_case(config: dict, registry: str, name: str) -> dict | str:
             "seed": run_recipe(config, run)["seed"],
         }
     if registry == "runs":
+        if is_imported(config, name):
+            return {"run": name, "label": run_title(config, name), "seed": 0}
         recipe = run_recipe(config, name)
         dataset = config["datasets"][config["runs"][name]["dataset"]]
         whole = dataset["source"] in CIFAR_FILES and not dataset.get("train")

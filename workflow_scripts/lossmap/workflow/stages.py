@@ -25,7 +25,7 @@ from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.workflow import costs, specs
-from lossmap.workflow.configuration import embedding_names, jump_names
+from lossmap.workflow.configuration import embedding_names, is_imported, jump_names
 
 ROOT = Path(__file__).resolve().parents[3]
 MARGIN = 4
@@ -186,6 +186,16 @@ for _stage in (
         "trajectory",
         Trajectory,
         _in("runs"),
+        Maker(
+            "imported_trajectory",
+            specs.imported_spec,
+            specs.trajectory_sources,
+            costs.import_cost,
+            applies=is_imported,
+            run=lambda config, name: name,
+            files=specs.checkpoint_files,
+            resume_spec=canonical_json,
+        ),
         Maker(
             "trajectory",
             specs.trajectory_spec,
