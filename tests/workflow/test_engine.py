@@ -18,7 +18,7 @@ from lossmap.workflow import engine
 print("main:", engine.is_main_process(workflow), file=sys.stderr)
 print("submits:", engine.submits_jobs(workflow), file=sys.stderr)
 engine.limit_resource(workflow, "gpu", 1)
-print("files:", engine.config_files(workflow), file=sys.stderr)
+print("configured:", engine.config_files(workflow), file=sys.stderr)
 print("gpu:", workflow.global_resources["gpu"].value, file=sys.stderr)
 
 
@@ -63,7 +63,7 @@ def test_files_of_configuration_are_known_wherever_they_are_named(run, tmp_path)
     (tmp_path / "a.yaml").write_text("a: 1")
     (tmp_path / "b.yaml").write_text("b: 1")
     (tmp_path / "Snakefile").write_text('configfile: "a.yaml"\n' + SNAKEFILE)
-    found = run("-n", "--cores", "1", "--configfile", "b.yaml").partition("files: ")[2]
+    found = run("-n", "--cores", "1", "--configfile", "b.yaml").partition("configured: ")[2]
     assert found.partition("\n")[0] == str([str(tmp_path / "b.yaml"), "a.yaml"])
 
 
