@@ -152,7 +152,7 @@ UNFIT = {
     "scripted inside": (lambda **_: nn.Sequential(scripted()), "RecursiveScriptM", "return the m"),
     "compiled": (lambda **_: torch.compile(Net(3, 3)), "OptimizedModule", "return the module"),
     "class": (lambda **_: Net, "the class Net itself", "return the network"),
-    "exit in the factory": (lambda **_: sys.exit(2), "SystemExit: 2", "these three keywords"),
+    "exit in the factory": (lambda **_: sys.exit(2), "SystemExit: 2", "let it accept these"),
     "numpy's random numbers": (
         with_tensor("n", lambda: torch.from_numpy(np.random.randn(3)).float(), None),  # noqa: NPY002
         "another 'n' at the second",
@@ -255,7 +255,7 @@ FIT = {
 def create(monkeypatch, dataset):
     """Create the network of a factory for the images of a data set."""
 
-    def create(factory, images=dataset, batch_size=None):
+    def create(factory, images=dataset, batch_size=len(dataset.train_labels)):
         module = ModuleType("nets")
         module.make = factory
         monkeypatch.setitem(sys.modules, "nets", module)
@@ -291,6 +291,11 @@ def test_network_that_fits_is_as_new(create, kind):
     ):
         assert torch.equal(found, wanted)
     assert not tried.gradient.any()
+
+
+@pytest.mark.parametrize("kind", ["strided 1x1 convolution", "tuple in training mode alone"])
+def test_what_only_training_needs_is_not_asked_of_a_network_that_is_looked_at(create, kind):
+    assert create(UNFIT[kind][0], batch_size=None).theta.numel() > 0
 
 
 def test_empty_and_single_parameters_lie_where_the_layout_says(create):

@@ -37,7 +37,7 @@ def try_network(
     again : what the factory returned at a second call, where it will be used; it is spoiled
     factory : named in the message
     dataset : whose first training images are tried
-    batch_size : of the training; None where there is none
+    batch_size : of the training; None where there is none and only its loss is evaluated
 
     Raises
     ------
@@ -52,10 +52,11 @@ def try_network(
         for count in (2, 1):
             with torch.no_grad():
                 trial.check_forward(count, training=False)
+        if batch_size is None:  # it is only looked at: no backward, no training mode
+            return
         for count in (3, 2):
             trial.check_update(count)
-        if batch_size:
-            _check_batches(again, factory, dataset, batch_size)
+        _check_batches(again, factory, dataset, batch_size)
         if last == 1:
             trial.check_update(last)
 
