@@ -66,8 +66,10 @@ def test_importing_module_does_not_load(module, room):
     assert result.stdout.split() == [], f"importing {module} loads them"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda p: p.parent.name)
-def test_init_files_are_empty(path):
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*/__init__.py")), ids=lambda p: p.parent.name
+)
+def test_init_files_of_rooms_are_empty(path):
     assert path.read_text() == ""
 
 
@@ -131,7 +133,10 @@ def test_every_script_of_a_rule_exists():
 
 
 def test_nothing_that_is_read_can_run_code():
-    """Checkpoints and artifacts are plain HDF5: no pickle, which `torch.load` may be too."""
+    """Artifacts are plain HDF5, and others' checkpoints are read as tensors alone."""
     unsafe = re.compile(r"\bpickle\b|torch\.load\b|joblib|allow_pickle|yaml\.(?:unsafe_)?load_all")
     found = [path for path in SOURCES.rglob("*.py") if unsafe.search(path.read_text())]
-    assert found == []
+    reader = PACKAGE / "network" / "reading.py"
+    assert found == [reader]
+    calls = re.findall(r"(?:pickle\.\w+|torch\.load\(.*)", reader.read_text())
+    assert {call for call in calls if "weights_only=True" not in call} == {"pickle.UnpicklingError"}

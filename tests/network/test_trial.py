@@ -255,7 +255,9 @@ FIT = {
 def create(monkeypatch, dataset):
     """Create the network of a factory for the images of a data set."""
 
-    def create(factory, images=dataset, batch_size=len(dataset.train_labels)):
+    count = len(dataset.train_labels)
+
+    def create(factory, images=dataset, batch_size=count):
         module = ModuleType("nets")
         module.make = factory
         monkeypatch.setitem(sys.modules, "nets", module)

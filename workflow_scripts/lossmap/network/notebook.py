@@ -83,6 +83,7 @@ def filter_normalized_plane(model: nn.Module, *, seed: int = 0, ignore: str = "b
         unknown,
         np.zeros((1, 2)),
         np.zeros(1, np.int64),
+        unknown,
     )
 
 

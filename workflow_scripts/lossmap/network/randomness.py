@@ -1,6 +1,5 @@
 """The generators that a network may draw from: torch's, NumPy's and Python's own."""
 
-import pickle
 import random
 
 import numpy as np
@@ -14,14 +13,15 @@ def seed_generators(seed: int) -> None:
     random.seed(seed)
 
 
-def python_states() -> bytes:
-    """Return the states of NumPy's and Python's generators: equal ones are equal bytes."""
-    return pickle.dumps((np.random.get_state(), random.getstate()))  # noqa: NPY002
+def python_states() -> tuple:
+    """Return the states of NumPy's and Python's generators, which can be compared."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return (name, tuple(keys.tolist()), *rest), random.getstate()
 
 
-def set_python_states(states: bytes) -> None:
+def set_python_states(states: tuple) -> None:
     """Go back to states of `python_states`."""
-    of_numpy, of_python = pickle.loads(states)
+    of_numpy, of_python = states
     np.random.set_state(of_numpy)  # noqa: NPY002
     random.setstate(of_python)
 
