@@ -404,7 +404,7 @@ def test_running_statistics_of_training_are_not_in_force_unless_chosen(
 
 
 def open_own(tmp_path, dataset, spec, log, name, bn_statistics):
-    spec["network"]["factory"], spec["epochs"] = f"own_networks:{name}", 1
+    spec["network"]["factory"], spec["epochs"] = f"own_networks:{name}", 2
     artifact = tmp_path / "trajectory" / "own.h5"
     train_run(dataset, spec, "cpu", artifact, Provenance(canonical_json(spec), "c0de", {}), log)
     options = {"method": "pca", "window": None, "seeds": [4], "ignore": "bias_bn"}
