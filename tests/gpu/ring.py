@@ -10,6 +10,7 @@ from materials import (
     Results,
     describe_evaluation,
     describe_training,
+    log,
     measure_epoch,
     with_precision,
 )
@@ -84,7 +85,7 @@ class Ding:
             basis = load(path, Basis)
             images = load(self.images, Dataset)
             surface = open_surface(run, images, basis, spec, self.results.device)
-            ring = measure_ring(surface, basis, RADIUS, POINTS, self.results.log)
+            ring = measure_ring(surface, basis, RADIUS, POINTS, log)
             found[name] = describe_ring(ring)
             if name == "pca" and epoch != basis.epochs[-1]:
                 found["direction"] = describe_way_down(ring)
