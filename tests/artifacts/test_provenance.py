@@ -208,13 +208,13 @@ def test_the_artifacts_of_a_job_are_taken_over_together(path, monkeypatch):
 
 
 def test_an_artifact_records_what_was_drawn_with_it(path):
-    png, pdf = path.with_suffix(".png"), path.with_suffix(".pdf")
-    job = begin_job(Parameters, [], [path, pdf, png])
+    files = [path.with_suffix(suffix) for suffix in (".png", ".pdf", ".numbers.csv")]
+    job = begin_job(Parameters, [], [path, *files])
     path.parent.mkdir()
-    for rendering in (pdf, png):
+    for rendering in files:
         rendering.write_bytes(rendering.name.encode())
     save(path, job, 1)
-    assert read_renderings(path) == {file.name: hash_file(file) for file in (pdf, png)}
+    assert read_renderings(path) == {file.name: hash_file(file) for file in files}
     save(path.with_name("b.h5"), OLD, 1)
     assert read_renderings(path.with_name("b.h5")) == {}
 

@@ -174,7 +174,9 @@ def test_garbage_among_what_snakemake_and_lossmap_note_is_named(project):
     assert done.returncode == 1
     says = "does not say what its resume points belong to; delete it"
     assert f"damaged   {note.relative_to(project.folder)}: {says}\n" in done.stdout
-    assert project.upkeep("adopt", "--because", "none").returncode == 1
+    since = ("--from", read_provenance(project.path(*GRID.split("/"))).code)
+    adopted = project.upkeep("adopt", "--targets", "all", *since, "--because", "none")
+    assert adopted.returncode == 1
     record = next(p for p in (project.folder / ".snakemake/metadata").rglob("*") if p.is_file())
     record.write_bytes(b"\xff\x00garbage")
     done = project.snakemake("-n", check=False)

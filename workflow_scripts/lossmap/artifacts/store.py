@@ -268,7 +268,9 @@ def save_artifact(
                     _write_dataset(file, name, datasets[name])
                 check_fields(file, kind, path)
                 content = write_attributes(file, kind.name, kind.version, provenance)
-                if beside := [each for each in provenance.renderings if each.stem == path.stem]:
+                if beside := [
+                    each for each in provenance.renderings if each.name.startswith(f"{path.stem}.")
+                ]:
                     hashes = {each.name: hash_file(each) for each in beside}
                     file.attrs["renderings"] = canonical_json(hashes)
             seal(temporary, provenance.mark(content))
