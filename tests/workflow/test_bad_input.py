@@ -34,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN, FN, PCA = "c10-resnet20", "c10-resnet20-fn-start", "c10-resnet20-pca-last"
 START, PROJECTION = "c10-resnet20-pca-start", "c10-resnet20-pca-batch"
 OWN_RUN = {"dataset": "c10", "network": "resnet20", "recipe": "ding2023"}
+RINGS = load_configuration(ROOT / "config", {"scale": "demo"})["rings"]
+BATCH = {name: {"bn_statistics": "batch"} for name in RINGS}
 CURVE = {"draw": "curve", "run": RUN}
 SURFACE = {"draw": "surface", "grid": PCA}
 SERIES = [{"label": "SGD", "runs": ["sgd-seed0"]}]
@@ -597,7 +599,7 @@ CONFIGURATIONS = {
         "expected 'fn' and 'batch'",
     ),
     "table of other statistics": (
-        {"bn_statistics": "recalibrate"},
+        {"bn_statistics": "recalibrate", "rings": BATCH},
         "bn_statistics 'recalibrate'",
         "set projections.",
     ),
@@ -607,14 +609,14 @@ CONFIGURATIONS = {
         "did you mean 'ding-pca-descent'?",
     ),
     "unknown grid of a claim": (
-        {"claims": {"ding2023": {"ding-pca-descent": {"grids": ["g"]}}}},
-        "claims.ding2023.ding-pca-descent.grids",
+        {"claims": {"ding2023": {"ding-pca-descent": {"first_rings": ["g"]}}}},
+        "claims.ding2023.ding-pca-descent.first_rings",
         "defined:",
     ),
     "claim on what it cannot read": (
         {"claims": {"ding2023": {"ding-pca-descent": {"tables": ["ding2023_table1"]}}}},
         "claims.ding2023.ding-pca-descent.tables",
-        "allowed: grids",
+        "allowed: first_rings",
     ),
     "unknown name of an epoch": (
         basis(PCA, center="end"),
@@ -847,7 +849,7 @@ CONFIGURATIONS = {
         "got 'math:'",
     ),
     "null model of another cloud": (
-        claim("horoi-null-control", clouds=["c10-good"]),
+        claim("horoi-null-control", bad_clouds=["c10-bad-seed1"]),
         "null_clouds names 'c10-bad-walks', a model of 'c10-bad'",
         "remove it",
     ),

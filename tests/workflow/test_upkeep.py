@@ -176,7 +176,7 @@ def test_garbage_among_what_snakemake_and_lossmap_note_is_named(project):
     assert f"damaged   {note.relative_to(project.folder)}: {says}\n" in done.stdout
     since = ("--from", read_provenance(project.path(*GRID.split("/"))).code)
     adopted = project.upkeep("adopt", "--targets", "all", *since, "--because", "none")
-    assert adopted.returncode == 1
+    assert "adopted 0 artifacts and 0 resume points" in adopted.stdout
     record = next(p for p in (project.folder / ".snakemake/metadata").rglob("*") if p.is_file())
     record.write_bytes(b"\xff\x00garbage")
     done = project.snakemake("-n", check=False)

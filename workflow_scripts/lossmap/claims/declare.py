@@ -24,14 +24,14 @@ class Names:
         ``clouds.<name>``: ``minimum``, ``runs``, ``tree``, ``model``), the method of a basis
     count : exactly how many names, None for one or more
     pairs : another key, of which there must be as many names
-    models : another key: its clouds are what these clouds imitate, each at least once
+    models : other keys: their clouds are what these clouds imitate, each at least once
     """
 
     registry: str
     kinds: tuple[str, ...] = ()
     count: int | None = None
     pairs: str | None = None
-    models: str | None = None
+    models: tuple[str, ...] = ()
 
 
 def Bases(*methods: str, **limits: object) -> Names:  # noqa: N802
@@ -240,7 +240,7 @@ def _check_on(on: Mapping[str, Names], where: str) -> None:
                 f"{where}: on[{key!r}] is {names!r}, expected Bases(), Clouds(), Grids(), "
                 "Projections(), Rings(), Runs() or Tables()"
             )
-        for other in (names.pairs, names.models):
+        for other in (names.pairs, *names.models):
             if other is not None and other not in on:
                 raise ValueError(
                     f"{where}: on[{key!r}] refers to {other!r}, which on lacks; it has "

@@ -606,7 +606,7 @@ def _picture(case: CloudCase) -> EmbeddingCase:
     on={
         "good_clouds": Clouds("minimum"),
         "bad_clouds": Clouds("minimum"),
-        "null_clouds": Clouds("model"),
+        "null_clouds": Clouds("model", models=("good_clouds", "bad_clouds")),
     },
 )
 def null_control(

@@ -614,14 +614,15 @@ def _check_claim_pairs(config: dict, key: str, names: Names, entry: Mapping, whe
         )
     if not names.models:
         return
+    originals = [name for other in names.models for name in entry[other]]
     imitated = {name: config["clouds"][name]["of"] for name in entry[key]}
     for model, of in imitated.items():
-        if of not in entry[names.models]:
+        if of not in originals:
             raise LossmapError(
                 f"configuration: {where}.{key} names '{model}', a model of '{of}', which is not "
-                f"among its {names.models}; remove it"
+                f"among its {' and '.join(names.models)}; remove it"
             )
-    for name in entry[names.models]:
+    for name in originals:
         if name not in imitated.values():
             raise LossmapError(f"configuration: {where}.{key} has no model of '{name}'; add one")
 
