@@ -80,18 +80,31 @@ PIP_OPTIONS = $(if $(CPU),--extra-index-url $(CPU_INDEX))
 	    $(PIP_OPTIONS) -r .venv/chosen.txt \
 	  && cp $(LOCK) $@
 
-NEEDED := snakemake torch torchvision numpy scipy sklearn phate umap matplotlib pandas h5py yaml \
-  jsonschema filelock threadpoolctl plotly jinja2 docutils
+# What runs the workflow: envs/requirements.in down to the tools of development.
+define REQUIRE_PACKAGES
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+runtime = Path("envs/requirements.in").read_text().partition("# --- development")[0]
+named = [line.split("#")[0].split("==")[0].strip() for line in runtime.splitlines()]
+lacking = []
+for name in filter(None, named):
+    try:
+        version(name)
+    except PackageNotFoundError:
+        lacking.append(name)
+if lacking:
+    sys.exit(f"VENV=$(VENV) lacks {', '.join(lacking)}; run: "
+             "$(VENV)/bin/python -m pip install -r $(LOCK)")
+endef
+export REQUIRE_PACKAGES
 
 .PHONY: given-environment
 given-environment:
 	@test -x "$(BIN)/python" \
 	  || { echo "VENV=$(VENV): no $(VENV)/bin/python; unset VENV to have .venv made" >&2; exit 1; }
 	@"$(BIN)/python" -c "$$REQUIRE_PYTHON"
-	@"$(BIN)/python" -c "import importlib.util as u, sys; \
-	  lacking = [n for n in '$(NEEDED)'.split() if not u.find_spec(n)]; \
-	  sys.exit('VENV=$(VENV) lacks ' + ', '.join(lacking) + '; run: ' \
-	  '$(VENV)/bin/python -m pip install -r $(LOCK)' if lacking else 0)"
+	@"$(BIN)/python" -c "$$REQUIRE_PACKAGES"
 
 .PHONY: lock
 lock: env ## resolve envs/requirements.in again into the lock and the conda environment
@@ -174,7 +187,7 @@ lint: env ## ruff, snakefmt, snakemake --lint, import contracts
 # Each Python that runs here makes an environment of its own and runs the tests in it.
 .PHONY: matrix
 matrix: ## make test under every Python of PYTHONS that runs here, one after the other
-	@for name in python3.11 python3.12 python3.13; do \
+	@for name in $(filter-out python3,$(PYTHONS)); do \
 	  if "$$name" -c "$$REQUIRE_PYTHON" 2> /dev/null; then \
 	    "$$name" -m venv .venv-$$name \
 	      && .venv-$$name/bin/python -m pip install -qq --no-input $(PIP_OPTIONS) -r $(LOCK) \

@@ -111,3 +111,9 @@ def test_imported_packages_are_direct_requirements(folder):
         if not {canonicalize_name(provider) for provider in providers.get(name, [])} & set(DIRECT)
     ]
     assert undeclared == [], "add them to envs/requirements.in and run: make lock"
+
+
+def test_version_is_said_alike_to_installers_and_to_readers():
+    said = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
+    assert said[1] == str(cited)

@@ -8,7 +8,7 @@ from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.provenance import Provenance
 from lossmap.errors import LossmapError
 from lossmap.figures.collect import collect_panels
-from lossmap.figures.landscape.collect import interpolate_loss
+from lossmap.geometry.interpolation import interpolate_loss
 
 
 def spec_of(**panel):

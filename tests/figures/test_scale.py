@@ -102,3 +102,14 @@ def test_epochs_are_ticked_at_integers_and_at_the_last(last, length):
     assert all(tick == int(tick) for tick in ticks)
     assert (np.diff(ticks) > 0).all()
     assert np.diff(ticks)[-1] >= 0.5 * np.diff(ticks).max()
+
+
+@pytest.mark.parametrize("ratio", np.geomspace(1.01, 3e4, 40))
+@pytest.mark.parametrize("low", [1.0, 1.3, 2.2, 3.1, 4.6, 7.4])
+def test_an_axis_that_asks_for_four_ticks_has_four_and_can_be_read(low, ratio):
+    axes = Figure().add_subplot()
+    scale = fit_scale("log", [np.array([low, low * ratio])])
+    scale.set_ticks(axes.yaxis, scale.bottom, scale.top, at_most=4, at_least=4)
+    ticks = axes.yaxis.get_major_locator().locs
+    assert 4 <= len(ticks) <= 9
+    assert scale.bottom - 1e-9 <= min(ticks) < max(ticks) <= scale.top + 1e-9

@@ -36,6 +36,8 @@ class Diagnostics(TypedDict, total=False):
     """PCA: share of the variance along both axes [1]"""
 
 
+AXIS_NAMES = {"phate": "PHATE", "tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
+"""What the axes are called where that is not the technique's own word."""
 CONTINUITY = tuple(Continuity.__annotations__)
 
 

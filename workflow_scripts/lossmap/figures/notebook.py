@@ -7,7 +7,7 @@ from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.grid import Grid
 from lossmap.figures.collect import panel_names
 from lossmap.figures.compose import draw_figure
-from lossmap.figures.landscape.collect import interpolate_loss
+from lossmap.geometry.interpolation import interpolate_loss
 
 
 def plot_surface(

@@ -18,7 +18,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
 from lossmap.errors import LossmapError
 
 SCALES = ("log", "linear")
-_MANTISSAS = ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,))
+_MANTISSAS = ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
 _NO_LOSS = (1.0, 10.0)  # the range of a comparison in which no loss can be drawn
 
 
@@ -71,9 +71,14 @@ class LossScale:
                 break
         return levels
 
-    def set_ticks(self, axis: Axis, bottom: float, top: float, at_most: int) -> None:
-        """Tick an axis of heights at round losses."""
-        losses = self.choose_levels(bottom, top, at_most)
+    def set_ticks(
+        self, axis: Axis, bottom: float, top: float, at_most: int, at_least: int = 0
+    ) -> None:
+        """Tick an axis of heights at round losses; rather some more than fewer than `at_least`."""
+        choices = [
+            self.choose_levels(bottom, top, number) for number in range(at_most, at_most + 6)
+        ]
+        losses = next((each for each in choices if len(each) >= at_least), choices[0])
         axis.set_major_locator(FixedLocator(self.to_height(losses)))
         axis.set_major_formatter(FixedFormatter([format_loss(loss) for loss in losses]))
         axis.set_minor_locator(FixedLocator([]))

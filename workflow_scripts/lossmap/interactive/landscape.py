@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from plotly import graph_objects as go
 
+from lossmap.geometry.interpolation import interpolate_loss
 from lossmap.interactive.style import GRID, INK, TRAIL, lay_out, slider, switch, tick_losses
 
 SURFACE, MAP = (0, 1), (2, 3)
@@ -148,26 +149,6 @@ def _follow(center: Center) -> tuple[np.ndarray, np.ndarray]:
     """Return the path (snapshots, 2) and the landscape's loss under it; NaN outside the square."""
     if center.path is None:
         return np.empty((0, 2)), np.empty(0)
-    low, high = center.alphas[[0, -1]], center.betas[[0, -1]]
-    path = np.asarray(center.path, np.float64)
-    limits = np.array([low, high])
-    inside = ((path >= limits[:, 0]) & (path <= limits[:, 1])).all(axis=1)
-    places = np.where(inside[:, None], path, np.nan)
-    heights = np.full(len(path), np.nan)
-    if inside.any():
-        heights[inside] = _interpolate(center, path[inside])
-    return places, heights
-
-
-def _interpolate(center: Center, points: np.ndarray) -> np.ndarray:
-    """Return the loss at points (n, 2), bilinear in its logarithm."""
-    logs = np.log(_known(center.loss))
-    cells, shares = [], []
-    for axis, positions in enumerate((center.alphas, center.betas)):
-        cell = np.clip(np.searchsorted(positions, points[:, axis]) - 1, 0, len(positions) - 2)
-        cells.append(cell)
-        shares.append((points[:, axis] - positions[cell]) / np.diff(positions)[cell])
-    (i, j), (u, v) = cells, shares
-    low = (1 - u) * logs[i, j] + u * logs[i + 1, j]
-    high = (1 - u) * logs[i, j + 1] + u * logs[i + 1, j + 1]
-    return np.exp((1 - v) * low + v * high)
+    heights = np.array([interpolate_loss(center, *place) for place in center.path])
+    inside = np.isfinite(heights)
+    return np.where(inside[:, None], center.path, np.nan), np.where(inside, heights, np.nan)

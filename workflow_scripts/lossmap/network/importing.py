@@ -55,8 +55,9 @@ def import_run(
     spec = provenance.parameters()
     what = f"import of '{spec['run']}'"
     with explain_memory(what):
-        network = create_network(describe_network(spec["network"], dataset), device)
-        measures = make_measures(use_moments(dataset, spec), spec, device)
+        dataset = use_moments(dataset, spec)
+        network = create_network(describe_network(spec["network"], dataset), device, dataset)
+        measures = make_measures(dataset, spec, device)
     widths = {name: len(vector) for name, vector in network.vectors.items()}
     folder, owner = open_resume_folder(artifact, provenance), owner_of(provenance)
     with closing(Checkpoint(folder, widths, owner)) as kept:

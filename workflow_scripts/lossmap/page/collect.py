@@ -1,18 +1,20 @@
 """Gathers what the page shows from the results of a scale: artifacts in, plain values out."""
 
 import base64
+import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from plotly import graph_objects as go
 
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.curves import SNAPSHOT_CURVES
-from lossmap.artifacts.embedding import Embedding
+from lossmap.artifacts.embedding import AXIS_NAMES, Embedding
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.store import digest_of, load, load_part, read_provenance, stream
 from lossmap.artifacts.trajectory import Trajectory
@@ -31,6 +33,8 @@ MEDIA = {
     "mp4": "video/mp4",
     "gif": "image/gif",
 }
+LARGE = 200_000
+"""Bytes of a picture that is worth a second of packing it anew."""
 MEASURES = {
     "train_loss": "training loss (nats)",
     "test_loss": "test loss (nats)",
@@ -38,7 +42,6 @@ MEASURES = {
     "test_accuracy": "test accuracy",
     "theta_norm": "L2 norm of the parameters",
 }
-AXES = {"phate": "PHATE", "tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,6 @@ class Item:
     """A figure, a table or an animation with its caption and its files."""
 
     name: str
-    stage: str
     caption: Caption
     files: Mapping[str, File]
     settings: str
@@ -84,18 +86,29 @@ def embed(path: Path) -> File:
     return File(path.name, f"data:{kind};base64,{encoded}", len(content))
 
 
+def shrink(path: Path) -> File:
+    """Return a picture as lossless WebP: the same pixels in two thirds of the bytes."""
+    content = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.save(content, "WEBP", lossless=True, method=1)
+    encoded = base64.b64encode(content.getvalue()).decode()
+    return File(f"{path.stem}.webp", f"data:image/webp;base64,{encoded}", content.tell())
+
+
 def collect_item(results: Path, target: str, captions: Mapping[str, Path]) -> Item:
     """Return a figure, a table or an animation, ``stage/name``."""
-    stage, name = target.split("/", 1)
+    name = target.partition("/")[2]
     artifact = results / f"{target}.h5"
     caption = read_caption(captions[name]) if name in captions else Caption(name)
     found = sorted(artifact.parent.glob(f"{name}.*"))
     files = {path.suffix[1:]: embed(path) for path in found if path.suffix[1:] in MEDIA}
+    if "png" in files and files["png"].size > LARGE:
+        files["png"] = shrink(artifact.with_suffix(".png"))
     settings = json.dumps(read_provenance(artifact).parameters(), indent=1, ensure_ascii=False)
-    table = _read_table(artifact.with_suffix(".csv")) if stage == "table" else ""
+    table = _read_table(artifact.with_suffix(".csv")) if "csv" in files else ""
     shown = ("mp4", "png", "html")
     downloads = [file for suffix, file in files.items() if suffix not in shown]
-    return Item(name, stage, caption, files, settings, table, downloads)
+    return Item(name, caption, files, settings, table, downloads)
 
 
 def _read_table(path: Path) -> str:
@@ -106,8 +119,13 @@ def _read_table(path: Path) -> str:
 def collect_landscape(results: Path, entry: Mapping) -> View:
     """Return the landscapes of one run on one kind of plane."""
     centers = [_read_center(results, each) for each in entry["centers"]]
-    centers.sort(key=lambda pair: pair[0])
-    return _view(entry["title"], draw_landscape([center for _, center in centers]))
+    epochs = [epoch for epoch, _ in centers]
+    for row, (epoch, each) in enumerate(zip(epochs, entry["centers"], strict=True)):
+        if epochs.count(epoch) > 1:
+            name = f"epoch {epoch}, {each['grid'].partition('/')[2]}"
+            centers[row] = epoch, replace(centers[row][1], name=name)
+    order = np.argsort(epochs, kind="stable")
+    return _view(entry["title"], draw_landscape([centers[row][1] for row in order]))
 
 
 def _read_center(results: Path, entry: Mapping) -> tuple[int, Center]:
@@ -134,7 +152,7 @@ def collect_embedding(results: Path, entry: Mapping) -> View:
         columns |= {"direction": origins.direction, "step_size": origins.step_size}
     if len(origins.sources) < 2:
         del columns["run"]
-    axis = AXES.get(entry["method"], entry["method"])
+    axis = AXIS_NAMES.get(entry["method"], entry["method"])
     return _view(entry["title"], draw_embedding(found.points, columns, axis=axis))
 
 

@@ -10,7 +10,7 @@ from plotly.offline import get_plotlyjs
 from lossmap.artifacts.claims import load_claims
 from lossmap.artifacts.files import write_text
 from lossmap.artifacts.store import installed_versions
-from lossmap.claims.page import describe_numbers
+from lossmap.claims.page import TONES, describe_numbers
 from lossmap.page.collect import (
     collect_curves,
     collect_embedding,
@@ -21,8 +21,6 @@ from lossmap.page.collect import (
     tabulate_times,
 )
 from lossmap.pages import format_number
-
-TONES = {"reproduced": "good", "not reproduced": "bad"}
 
 
 def render_index(results: Path, plan: Mapping, captions: Mapping[str, Path]) -> str:

@@ -26,7 +26,7 @@ class Digests:
         self.path = path
 
     def __call__(self, file: Path) -> str:
-        """Return the digest of a file's bytes; raises OSError where it cannot be read."""
+        """Return the digest of a file's bytes; raises LossmapError or OSError."""
         state, known = _state_of(file), self._read()
         if state not in known:
             digest, settled = hash_file(file), time.time() - os.stat(file).st_ctime

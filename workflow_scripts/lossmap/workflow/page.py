@@ -4,8 +4,7 @@ from pathlib import Path
 
 from lossmap.workflow.configuration import embedding_names
 from lossmap.workflow.specs import LEDGER, data_title, embedding_spec, run_title, statistics_of
-from lossmap.workflow.stages import STAGES
-from lossmap.workflow.targets import all_targets
+from lossmap.workflow.targets import all_targets, papers
 
 PAPERS = {
     "ding2023": "Ding, Li, Huang 2023: Better Loss Landscape Visualization for Deep Neural "
@@ -31,7 +30,10 @@ def page_plan(config: dict) -> dict:
         "summary": _summarize(config),
         "judge": config["judge_claims"],
         "ledger": f"claims/{LEDGER}" if config["claims"] else None,
-        "papers": _papers(config),
+        "papers": [
+            {"name": name, "title": PAPERS.get(name, name), "targets": targets}
+            for name, targets in papers(config).items()
+        ],
         "landscapes": _landscapes(config),
         "embeddings": _embeddings(config),
         "runs": _runs(config),
@@ -55,14 +57,6 @@ def _runs(config: dict) -> dict[str, dict[str, str]]:
     for name in config["runs"]:
         found.setdefault(data_title(config, name), {})[name] = f"{run_title(config, name)} ({name})"
     return found
-
-
-def _papers(config: dict) -> list[dict]:
-    found: dict[str, list[str]] = {}
-    for stage in (stage for stage, each in STAGES.items() if each.target):
-        for name in STAGES[stage].names(config):
-            found.setdefault(name.partition("_")[0], []).append(f"{stage}/{name}")
-    return [{"name": n, "title": PAPERS.get(n, n), "targets": t} for n, t in found.items()]
 
 
 def _landscapes(config: dict) -> list[dict]:

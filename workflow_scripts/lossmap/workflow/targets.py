@@ -9,16 +9,22 @@ def all_targets(config: dict) -> list[str]:
     return [f"{stage}/{name}" for stage, each in STAGES.items() for name in each.names(config)]
 
 
-def named_targets(config: dict) -> dict[str, list[str]]:
-    """Return the targets that have a name: each figure, table and animation, and each paper.
+def papers(config: dict) -> dict[str, list[str]]:
+    """Return the figures, tables and animations of each paper, as ``stage/name``.
 
-    A paper is what stands before the first underscore of a figure's or table's name.
+    A paper is what stands before the first underscore of their names.
     """
     found: dict[str, list[str]] = {}
     for stage in (stage for stage, each in STAGES.items() if each.target):
         for name in STAGES[stage].names(config):
-            found[name] = [f"{stage}/{name}"]
             found.setdefault(name.partition("_")[0], []).append(f"{stage}/{name}")
+    return found
+
+
+def named_targets(config: dict) -> dict[str, list[str]]:
+    """Return the targets that have a name: each figure, table and animation, and each paper."""
+    found = papers(config)
+    found |= {target.partition("/")[2]: [target] for each in found.values() for target in each}
     for paper in set(found) & set(config["claims"]):
         found[paper].append(f"claims/{paper}")
     return found

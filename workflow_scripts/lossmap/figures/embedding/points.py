@@ -12,13 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize, to_rgb
 
+from lossmap.artifacts.embedding import AXIS_NAMES
 from lossmap.figures.hues import darken, flat_colors, ramp, step_colors, visible_map
 from lossmap.figures.scale import LossScale
 from lossmap.figures.sources import Panel, words
 from lossmap.figures.style import GAP, GOLD, INK, ZORDER, points, write_notes
 
-SPELLED = {"phate": "PHATE", "tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
-"""What the axes are called where that is not the technique's own word."""
 SHADED = ("direction", "source")
 """Colors whose hue is a category and whose lightness is the epoch."""
 MARK_STYLES = {
@@ -196,7 +195,7 @@ def _frame(axes: Axes, panel: Panel) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     method = words(panel, "method")[0]
-    name = SPELLED.get(method, method)
+    name = AXIS_NAMES.get(method, method)
     style = {"labelpad": points(1.5), "fontsize": points(6.0)}
     axes.set_xlabel(f"{name} 1", **style)
     axes.set_ylabel(f"{name} 2", **style)

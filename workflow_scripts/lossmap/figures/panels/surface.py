@@ -90,8 +90,8 @@ def _frame(axes: Axes3D, panel: Panel, scale: LossScale, camera: tuple[float, fl
     _tick(axes.xaxis, *alpha_limits)
     _tick(axes.yaxis, beta_limits[0] + 0.02 * np.ptp(beta_limits), beta_limits[1])  # shared corner
     inches = axes.get_position().height * axes.figure.get_figheight() / points(1.0)
-    number = int(np.clip(inches / 0.33, 5, 7))
-    scale.set_ticks(axes.zaxis, scale.bottom, scale.top, at_most=number)
+    number = int(np.clip(inches / 0.33, 4, 6))
+    scale.set_ticks(axes.zaxis, scale.bottom, scale.top, at_most=number, at_least=4)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color((0.97, 0.97, 0.97, 1.0))
     axes.tick_params(pad=points(4.0) - _TICK_OFFSET)
