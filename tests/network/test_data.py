@@ -181,6 +181,17 @@ def test_pair_labels_are_ten_times_left_plus_right():
     assert found.classes == [f"{label:02d}" for label in range(100)]
 
 
+@pytest.mark.parametrize("classes", [10, 100])
+def test_digits_of_half_the_side_are_the_same_digits(classes):
+    sizes = {"source": "digits", "classes": classes, "train": 300, "test": 100, "seed": 0}
+    large, small = (load_source(sizes | side, None, None) for side in ({}, {"side": 16}))
+    np.testing.assert_array_equal(small.train_labels, large.train_labels)
+    assert small.test_images.shape == (100, 16, 16, 1)
+    blocks = large.train_images.reshape(300, 16, 2, 16, 2).mean((2, 4))
+    for image, block in zip(small.train_images, blocks, strict=True):
+        assert np.corrcoef(image.ravel(), block.ravel())[0, 1] > 0.95
+
+
 @pytest.mark.parametrize("size", [4400, 20000])
 def test_no_pair_occurs_twice(size):
     found = digits(100, None, size)

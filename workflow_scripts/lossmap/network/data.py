@@ -45,7 +45,8 @@ def load_source(spec: dict, data_file: str | None, data_dir: str | None) -> Data
     Parameters
     ----------
     spec : the canonical specification of the rule `dataset`, one of
-        ``{"source": "digits", "classes": 10 | 100, "train": n, "test": n, "seed": s}``,
+        ``{"source": "digits", "classes": 10 | 100, "train": n, "test": n, "seed": s}``
+        and, if not 32, ``"side": 16``,
         ``{"source": "hdf5", "file": name, "train": n, "test": n}``,
         ``{"source": "torchvision", "name": "cifar10" | "cifar100", "train": n, "test": n}``;
         n is a number of images or None for all
@@ -61,7 +62,8 @@ def load_source(spec: dict, data_file: str | None, data_dir: str | None) -> Data
     sizes = {"train": spec["train"], "test": spec["test"]}
     match _source_of(spec):
         case "digits":
-            return load_digits(spec["classes"], seed=spec["seed"], **sizes)
+            shape = {key: spec[key] for key in ("side",) if key in spec}
+            return load_digits(spec["classes"], seed=spec["seed"], **sizes, **shape)
         case "hdf5":
             return load_hdf5(_given(data_file, "hdf5", f"the path of {spec['file']}"), **sizes)
         case _:

@@ -63,10 +63,12 @@ class Cost:
 
 
 def network_size(config: dict, run: str) -> tuple[int, float]:
-    """Return the parameters and the multiply-adds per 32 x 32 image of a run's network."""
-    known = UNKNOWN | config["networks"].get(config["runs"][run]["network"], {})
+    """Return the parameters and the multiply-adds per image of a run's network."""
+    entry = config["runs"][run]
+    known = UNKNOWN | config["networks"].get(entry["network"], {})
+    pixels = (config["datasets"][entry["dataset"]].get("side", 32) / 32) ** 2
     area = network_spec(config, run).get("width", 1.0) ** 2
-    return int(known["parameters"] * area), known["macs"] * area
+    return int(known["parameters"] * area), known["macs"] * area * pixels
 
 
 def image_counts(config: dict, dataset: str) -> tuple[int, int]:

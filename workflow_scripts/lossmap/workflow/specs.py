@@ -62,7 +62,7 @@ def dataset_files(config: dict, name: str) -> list[Path]:
 def dataset_spec(config: dict, name: str) -> dict:
     """Return what the data set is made from."""
     entry, file = config["datasets"][name], dataset_file(config, name)
-    sizes = {key: entry[key] for key in ("random_labels",) if key in entry}
+    sizes = {key: entry[key] for key in ("random_labels", "side") if key in entry}
     sizes |= {"train": entry.get("train"), "test": entry.get("test")}
     if entry["source"] == "digits":
         seed = entry.get("seed", 0)

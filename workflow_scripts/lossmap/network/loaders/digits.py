@@ -13,20 +13,24 @@ TRAIN_PER_DIGIT = 130
 TEST_PER_DIGIT = 44
 """Three to one. The rarest digit has 174 scans; equal numbers keep the whole set balanced too."""
 SIDE = 32
+"""Height and width of an image, where nothing else is asked for: those of CIFAR."""
 
 
-def load_digits(classes: int, train: int | None, test: int | None, seed: int) -> Dataset:
-    """Return the digits, or pairs of digits side by side, as 32×32 gray images.
+def load_digits(
+    classes: int, train: int | None, test: int | None, seed: int, side: int = SIDE
+) -> Dataset:
+    """Return the digits, or pairs of digits side by side, as square gray images.
 
     Which scans are for training and which for testing depends on the seed alone, so that no size
     ever moves a scan from one side to the other, and smaller sets are prefixes of larger ones.
 
     Parameters
     ----------
-    classes : 10 (one digit, 32×32) or 100 (two digits, each 16 wide and 32 high, label 10·left +
+    classes : 10 (one digit) or 100 (two digits, each half as wide as it is high, label 10·left +
         right)
     train, test : images wanted; None is 130 and 44 of each class
     seed : of the split, the order and the pairing
+    side : height and width of an image, 16 or 32
 
     Raises
     ------
@@ -44,7 +48,7 @@ def load_digits(classes: int, train: int | None, test: int | None, seed: int) ->
         "test": (scans[:, -TEST_PER_DIGIT:], test),
     }
     splits = [
-        compose(pool, size, rng, f"source 'digits' ({classes} classes): {name}")
+        compose(pool, side, size, rng, f"source 'digits' ({classes} classes): {name}")
         for name, (pool, size) in pools.items()
     ]
     width = len(str(classes - 1))
@@ -64,17 +68,17 @@ def _split_scans(seed: int) -> np.ndarray:
 
 
 def _single_digits(
-    pool: np.ndarray, size: int | None, _: np.random.Generator, where: str
+    pool: np.ndarray, side: int, size: int | None, _: np.random.Generator, where: str
 ) -> tuple[np.ndarray, np.ndarray]:
     per_digit = pool.shape[1]
     labels = np.tile(np.arange(10, dtype=np.int64), per_digit)
     index = select_balanced(labels, size, [str(digit) for digit in range(10)], where)
-    images = enlarge(pool, SIDE, SIDE).swapaxes(0, 1).reshape(-1, SIDE, SIDE, 1)
+    images = enlarge(pool, side, side).swapaxes(0, 1).reshape(-1, side, side, 1)
     return images[index], labels[index]
 
 
 def _digit_pairs(
-    pool: np.ndarray, size: int | None, rng: np.random.Generator, where: str
+    pool: np.ndarray, side: int, size: int | None, rng: np.random.Generator, where: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs, the 100 labels taking turns.
 
@@ -92,11 +96,11 @@ def _digit_pairs(
     orders = rng.permuted(np.tile(np.arange(per_digit), (2, 100, 1)), axis=2)
     turn, label = np.divmod(np.arange(size, dtype=np.int64), 100)
     left, right = np.divmod(label, 10)
-    halves = enlarge(pool, SIDE, SIDE // 2)
-    images = np.empty((size, SIDE, SIDE, 1), np.uint8)
-    images[:, :, : SIDE // 2, 0] = halves[left, orders[0, label, turn % per_digit]]
+    halves = enlarge(pool, side, side // 2)
+    images = np.empty((size, side, side, 1), np.uint8)
+    images[:, :, : side // 2, 0] = halves[left, orders[0, label, turn % per_digit]]
     partner = (turn + turn // per_digit) % per_digit
-    images[:, :, SIDE // 2 :, 0] = halves[right, orders[1, label, partner]]
+    images[:, :, side // 2 :, 0] = halves[right, orders[1, label, partner]]
     return images, label
 
 
