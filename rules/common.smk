@@ -16,6 +16,7 @@ from lossmap.code.reach import search_folders
 from lossmap.devices import list_visible_gpus
 from lossmap.errors import LossmapError
 from lossmap.figures.movies import choose_movie
+from lossmap.page.seal import is_sealed
 from lossmap.workflow import engine
 from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.deaths import explain_deaths

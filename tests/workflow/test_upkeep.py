@@ -188,6 +188,21 @@ def test_garbage_among_what_snakemake_and_lossmap_note_is_named(project):
     assert project.planned() == []
 
 
+def test_the_page_is_audited_and_made_again_when_it_is_damaged(project):
+    page = project.folder / "results/tiny/index.html"
+    project.snakemake("page")
+    written = page.read_bytes()
+    assert project.upkeep("audit").returncode == 0
+    page.write_bytes(written.replace(b"<h2", b"<h3", 1))
+    assert "index.html: not as it was written; run: snakemake page" in project.upkeep("audit").stdout
+    assert project.planned("page") == ["page/tiny"]
+    project.snakemake("page")
+    assert page.read_bytes() == written
+    project.snakemake(grid="{resolution: 5}")
+    done = project.upkeep("audit", "--config", "grid={resolution: 5}")
+    assert "stale     results/tiny/index.html: made from other artifacts" in done.stdout
+
+
 def test_audit_tells_code_and_inputs_from_specification(project):
     project.edit(*COSMETIC)
     done = project.upkeep("audit")

@@ -20,6 +20,7 @@ from lossmap.page.collect import (
     tabulate_artifacts,
     tabulate_times,
 )
+from lossmap.page.seal import seal_page
 from lossmap.pages import format_number
 
 
@@ -59,7 +60,8 @@ def render_index(results: Path, plan: Mapping, captions: Mapping[str, Path]) -> 
         "curves": [collect_curves(results, *each) for each in plan["runs"].items()],
     }
     ledger = results / f"{plan['ledger']}.h5" if plan["ledger"] else None
-    return environment.get_template("index.html").render(
+    artifacts = tabulate_artifacts(results, plan["artifacts"])
+    text = environment.get_template("index.html").render(
         plan=plan,
         papers=papers,
         views=views,
@@ -67,10 +69,11 @@ def render_index(results: Path, plan: Mapping, captions: Mapping[str, Path]) -> 
         ledger=embed(ledger.with_suffix(".csv")) if ledger else None,
         tones=TONES,
         times=tabulate_times(results),
-        artifacts=tabulate_artifacts(results, plan["artifacts"]),
+        artifacts=artifacts,
         libraries=installed_versions(),
         plotly=get_plotlyjs(),
     )
+    return seal_page(f"{text}\n", artifacts.set_index("artifact")["content"].to_dict())
 
 
 def save_index(path: str | Path, plan: Mapping, captions: Mapping[str, Path]) -> None:

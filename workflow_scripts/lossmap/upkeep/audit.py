@@ -19,6 +19,7 @@ from lossmap.artifacts.provenance import (
 from lossmap.artifacts.seal import read_mark
 from lossmap.artifacts.store import trace_inputs, verify_artifact
 from lossmap.errors import LossmapError
+from lossmap.page.seal import is_sealed, shows
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.freshness import find_spoilt, in_order
 from lossmap.workflow.stages import STAGES
@@ -57,6 +58,7 @@ def audit(expected: Expected) -> list[Finding]:
     digests: dict[str, str] = {}
     for target in targets:
         found += _audit_artifact(expected, target, digests)
+    found += _audit_page(expected, digests)
     found += _find_orphans(expected, targets)
     return [*found, *_find_idle_resume_points(expected, digests)]
 
@@ -81,6 +83,17 @@ def _audit_artifact(expected: Expected, target: str, digests: dict[str, str]) ->
     for rendering, why in find_spoilt(expected, stage, name).items():
         there = obstacle(rendering) or rendering.exists()
         yield Finding("damaged" if there else "missing", rendering, why)
+
+
+def _audit_page(expected: Expected, digests: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what is wrong with the page, if it was made: it is no target of `all`."""
+    path, remedy = expected.results / "index.html", "run: snakemake page"
+    if why := obstacle(path):
+        yield Finding("damaged", path, why)
+    elif path.exists() and not is_sealed(path):
+        yield Finding("damaged", path, f"not as it was written; {remedy}")
+    elif path.exists() and not shows(path, digests):
+        yield Finding("stale", path, f"made from other artifacts; {remedy}")
 
 
 def _differences(
