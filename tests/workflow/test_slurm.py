@@ -203,7 +203,7 @@ def both(tmp_path_factory):
         late = f"trajectory_wildcards_{LATE}"
         wait_for(lambda: jobs(cluster, late)[0]["JobState"] == "TIMEOUT", process)
         (hold / HELD[LATE]).unlink()
-        for project, run in ((local, reference), (cluster, process)):
+        for run in (reference, process):
             assert run.wait(SECONDS) == 0
     return local, cluster
 

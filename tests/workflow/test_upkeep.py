@@ -194,7 +194,8 @@ def test_the_page_is_audited_and_made_again_when_it_is_damaged(project):
     written = page.read_bytes()
     assert project.upkeep("audit").returncode == 0
     page.write_bytes(written.replace(b"<h2", b"<h3", 1))
-    assert "index.html: not as it was written; run: snakemake page" in project.upkeep("audit").stdout
+    done = project.upkeep("audit")
+    assert "index.html: not as it was written; run: snakemake page" in done.stdout
     assert project.planned("page") == ["page/tiny"]
     project.snakemake("page")
     assert page.read_bytes() == written
