@@ -74,9 +74,9 @@ class Reach:
         Further roots ``module.path:name`` that are only known at run time, such as factories of
         networks. One from an installed package counts by the version of that package. ``module:*``
         is all of a module.
-    search : sequence of path, optional
-        Folders of local modules, the first match wins; folders of installed packages are skipped.
-        By default `workflow_scripts`, the current folder and the entries of ``PYTHONPATH``.
+    search : sequence of path or LocalModules, optional
+        Folders of local modules, or what has been found in them before. By default
+        `workflow_scripts`, the current folder and the entries of ``PYTHONPATH``.
     source : bytes, optional
         The script's text, where it is not what lies at its path.
 
@@ -99,23 +99,25 @@ class Reach:
         self,
         script: str | Path | None,
         extra: Iterable[str] = (),
-        search: Sequence[str | Path] | None = None,
+        search: "Sequence[str | Path] | LocalModules | None" = None,
         source: bytes | None = None,
     ) -> None:
-        self.folders = _local_folders(search)
+        self._local = search if isinstance(search, LocalModules) else LocalModules(search)
+        self.folders = self._local.folders
         self.units: dict[str, set[Unit]] = defaultdict(set)
         self.modules: dict[str, Module] = {}
         self.data: dict[Path, tuple[int, ...]] = {}
         self._bindings: set[str] = set()
-        self._known: dict[str, Module | None] = {}
+        self._main: Module | None = None
         self._done: set[tuple[str, Chain]] = set()
+        self._loaded: set[str] = set()
         self._todo: list[tuple[Module, Unit]] = []
         for root in extra:
             self._follow_root(root)
         if script is not None:
-            self._known[MAIN] = main = _read(Path(script), MAIN, None, source)
+            self._main = _read(Path(script), MAIN, None, source)
             self._load(MAIN)
-            self._add(main, main.own)
+            self._add(self._main, self._main.own)
         while self._todo:
             self._expand(*self._todo.pop())
 
@@ -200,6 +202,9 @@ class Reach:
 
     def _load(self, dotted: str) -> None:
         """Import a module and its parent packages: what acts in them counts."""
+        if dotted in self._loaded:
+            return
+        self._loaded.add(dotted)
         parts = dotted.split(".")
         for end in range(1, len(parts) + 1):
             name = ".".join(parts[:end])
@@ -254,6 +259,35 @@ class Reach:
                 self._follow(module.name, ())
 
     def _find(self, dotted: str) -> Module | None:
+        return self._main if dotted == MAIN else self._local.find(dotted)
+
+
+class LocalModules:
+    """The modules that are no installed ones, each looked for and read once.
+
+    Parameters
+    ----------
+    search : sequence of path, optional
+        Where they are looked for, the first match wins; folders of installed packages are skipped.
+        By default `workflow_scripts`, the current folder and the entries of ``PYTHONPATH``.
+
+    Attributes
+    ----------
+    folders : those, and of packages that are installed by a link
+    """
+
+    def __init__(self, search: Sequence[str | Path] | None = None) -> None:
+        self.folders = _local_folders(search)
+        self._known: dict[str, Module | None] = {}
+
+    def find(self, dotted: str) -> Module | None:
+        """Return a module; None if there is none, or it is installed.
+
+        Raises
+        ------
+        LossmapError
+            It is no valid Python.
+        """
         if dotted not in self._known:
             self._known[dotted] = self._look_for(dotted)
         return self._known[dotted]
@@ -263,7 +297,7 @@ class Reach:
         parent = dotted.rpartition(".")[0]
         if top in sys.stdlib_module_names:
             return None
-        if parent and not ((package := self._find(parent)) and package.folder):
+        if parent and not ((package := self.find(parent)) and package.folder):
             return None
         places = [folder.joinpath(*dotted.split(".")) for folder in self.folders]
         for place in places:

@@ -131,14 +131,20 @@ class Module:
                 self.imports[bound] += unit.imports.get(bound, [])
                 if not isinstance(unit.statement, IMPORTS):
                     self.definitions[bound].append(unit)
+        self._by_name: dict[Unit, list[str]] = {}
         self.leading = [unit for unit in self.units if isinstance(unit.statement, IMPORTS)]
         self.own = [unit for unit in self.units if not isinstance(unit.statement, IMPORTS)]
         self.effects = list(self._find_effects())
         for unit in self.units:
             unit.movable = self._is_movable(unit.statement)
 
-    def imported_by_name(self, unit: Unit) -> Iterator[str]:
-        """Yield the modules that a statement imports by a call, their names literal."""
+    def imported_by_name(self, unit: Unit) -> list[str]:
+        """Return the modules that a statement imports by a call, their names literal."""
+        if unit not in self._by_name:
+            self._by_name[unit] = list(self._find_by_name(unit))
+        return self._by_name[unit]
+
+    def _find_by_name(self, unit: Unit) -> Iterator[str]:
         for chain, call in unit.calls:
             targets = unit.imports.get(chain[0]) or self.imports.get(chain[0]) or [chain[:1]]
             named = {keyword.arg: keyword.value for keyword in call.keywords}

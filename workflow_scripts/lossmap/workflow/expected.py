@@ -12,7 +12,7 @@ from pathlib import Path
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import read_provenance, trace_inputs
-from lossmap.code.reach import Reach
+from lossmap.code.reach import LocalModules, Reach
 from lossmap.workflow.digests import Digests
 from lossmap.workflow.stages import STAGES, Pack, maker_of, pack_of, sources, spec_of
 from lossmap.workflow.targets import all_targets
@@ -43,7 +43,8 @@ class Expected:
     ) -> None:
         self.config, self.search = config, search
         self.results, self.movie = Path(results), movie
-        self._reach = cache(lambda script, reached: Reach(script, reached, search))
+        local = LocalModules(search)
+        self._reach = cache(lambda script, reached: Reach(script, reached, local))
         for target in all_targets(config):
             self._code(*target.split("/", 1))
 
