@@ -101,6 +101,26 @@ def test_scale_enlarges_size_text_and_lines_alike(pair):
     assert marks[1].get_markersize() == 2 * marks[0].get_markersize()
 
 
+def test_width_is_that_of_the_column_at_which_text_keeps_its_size(pair):
+    panels = [{"draw": "contour", "title": "a title long enough to be wrapped", "trajectory": True}]
+    page, column = (draw_figure(spec_of(*panels * 2, **o), pair) for o in ({}, {"width": 8.0}))
+    np.testing.assert_allclose(column.get_size_inches()[0] * 2.54, 8.0)
+    assert column.texts[0].get_fontsize() == page.texts[0].get_fontsize() == 7
+    renderer = column.canvas.get_renderer()
+    for text in (*column.texts, *(legend for legend in column.legends)):
+        box = text.get_window_extent(renderer)
+        assert 0 <= box.x0 <= box.x1 <= column.bbox.x1
+
+
+def test_titles_of_a_row_begin_on_one_line(pair):
+    panels = [{"draw": "contour", "title": title} for title in ("short", "long " * 20)]
+    figure = draw_figure(spec_of(*panels), pair)
+    short, long = figure.texts[:2]
+    assert long.get_text().count("\n") >= 1 > short.get_text().count("\n")
+    tops = [text.get_window_extent(figure.canvas.get_renderer()).y1 for text in (short, long)]
+    np.testing.assert_allclose(*tops, atol=2)
+
+
 def test_no_text_leaves_the_page_or_covers_a_bar(pair):
     panels = [{"draw": "surface", "title": "a title long enough to be wrapped"}] * 2
     for columns in (1, 2, 4):

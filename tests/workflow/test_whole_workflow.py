@@ -38,7 +38,8 @@ FIGURES = [
     *(f"ding2023_fig{number}" for number in range(1, 10)),
     *(f"horoi2021_fig{number}" for number in range(1, 11)),
     "horoi2021_null",
-    "horoi2021_robustness",
+    "horoi2021_robustness_bad",
+    "horoi2021_robustness_good",
 ]
 CLAIMS = [
     "ding-fn-local-minimum",

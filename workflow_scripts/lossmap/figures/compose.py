@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from lossmap.errors import LossmapError
 from lossmap.figures.collect import kind_of, panel_names
-from lossmap.figures.panel import Box, Cell, Comparison, Family, LegendLine
+from lossmap.figures.panel import Box, Cell, Comparison, Family, LegendLine, wrap_line
 from lossmap.figures.style import (
     COLORMAP,
     EPOCH_COLORMAP,
@@ -34,6 +34,7 @@ OPTIONS = {
     "epoch_colormap": EPOCH_COLORMAP,
     "z_scale": "log",
     "scale": 1.0,
+    "width": PAGE_WIDTH,
     "elevation": 32.0,
     "azimuth": -60.0,
     "dpi": 200,
@@ -41,7 +42,10 @@ OPTIONS = {
     "lines": True,
     "point_size": 2.2,
 }
-"""Every option of a figure with its default; `point_size` is a diameter in points."""
+"""Every option of a figure with its default; `point_size` is a diameter in points, `width` in
+centimeters that of the paper's column, at which fonts have their size."""
+CM = 2.54
+"""Centimeters in an inch."""
 
 GAP = 0.12
 LINE_HEIGHT = FONT_SIZE * 1.25 / 72
@@ -79,7 +83,8 @@ class Plan:
         found: dict[Family, list[Comparison]] = {}
         for comparison in self.comparisons.values():
             found.setdefault(comparison.cells[0].kind.family, []).append(comparison)
-        return [line for family, members in found.items() for line in family.explain(members)]
+        lines = (line for family, members in found.items() for line in family.explain(members))
+        return [part for line in lines for part in wrap_line(line, self.options["width"] / CM)]
 
 
 def draw_figure(spec: Mapping[str, Any], panels: Panels) -> Figure:
@@ -121,7 +126,8 @@ def plan_figure(
     plan = Plan(cells, _compare(cells, options), options, (0.0, 0.0))
     for cell in cells:
         cell.notes = len(cell.kind.family.note(cell, plan.comparison_of(cell)))
-    plan.size = _lay_out(plan, int(spec.get("columns", len(cells))), headline)
+    columns = int(spec.get("columns", len(cells)))
+    plan.size = _lay_out(plan, columns, options["width"] / CM, headline)
     return plan
 
 
@@ -191,10 +197,10 @@ def _compare(cells: list[Cell], options: Mapping[str, Any]) -> dict[str, Compari
     return {group: found[group] for group in groups}
 
 
-def _lay_out(plan: Plan, columns: int, headline: float) -> tuple[float, float]:
+def _lay_out(plan: Plan, columns: int, page: float, headline: float) -> tuple[float, float]:
     """Give each cell its box and each comparison its strip of bars; return the figure's size."""
     cells, comparisons = plan.cells, list(plan.comparisons.values())
-    width = (PAGE_WIDTH - (columns + 1) * GAP) / columns
+    width = (page - (columns + 1) * GAP) / columns
     places, top = [], headline + GAP / 2
     for row in range(cells[-1].row + 1):
         members = [cell for cell in cells if cell.row == row]
@@ -202,12 +208,13 @@ def _lay_out(plan: Plan, columns: int, headline: float) -> tuple[float, float]:
         for cell in members:
             cell.title = textwrap.fill(cell.title, per_line)
         notes = max(cell.notes for cell in members)
+        title = max(_title_height(cell) for cell in members)
         for cell in members:
-            cell.notes = notes  # the titles of a row stand on one line
-        titles = max(_title_height(cell) for cell in members) + notes * NOTE_HEIGHT
+            cell.notes, cell.title_height = notes, title  # the titles of a row begin on one line
+        titles = title + notes * NOTE_HEIGHT
         height = max(width * cell.kind.aspect for cell in members)
         if columns == 1:
-            height = min(height, 0.6 * PAGE_WIDTH)
+            height = min(height, 0.6 * page)
         ending = any(c.bars and max(cell.row for cell in c.cells) == row for c in comparisons)
         places.append((top + titles, height))
         top += titles + height + (BAR_STRIP if ending else 0.0) + GAP / 2
@@ -219,7 +226,7 @@ def _lay_out(plan: Plan, columns: int, headline: float) -> tuple[float, float]:
         cell.box = (left, total - above - height, width, height)
     for comparison in comparisons:
         comparison.strip = _bar_strip(comparison)
-    return PAGE_WIDTH, total
+    return page, total
 
 
 def _title_height(cell: Cell) -> float:
@@ -250,8 +257,8 @@ def _relative(box: Box, size: tuple[float, float]) -> Box:
 
 def _draw_title(figure: Figure, size: tuple[float, float], cell: Cell) -> None:
     left, bottom, _, height = cell.box
-    above = bottom + height + cell.notes * NOTE_HEIGHT + 0.03
-    style = {"va": "bottom", "ha": "left", "linespacing": 1.1, "gid": f"{cell.name}-title"}
+    above = bottom + height + cell.notes * NOTE_HEIGHT + cell.title_height - 0.01
+    style = {"va": "top", "ha": "left", "linespacing": 1.1, "gid": f"{cell.name}-title"}
     figure.text(left / size[0], above / size[1], cell.title, **style)
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lossmap.figures.sources import Panel, Sources, Spec
-from lossmap.figures.style import FONT_SIZE, PAGE_WIDTH
+from lossmap.figures.style import FONT_SIZE
 
 Options = Mapping[str, Any]
 Box = tuple[float, float, float, float]
@@ -37,6 +37,7 @@ class Cell:
     column: int
     group: str = ""
     title: str = ""
+    title_height: float = 0.0
     notes: int = 0
     box: Box = (0.0, 0.0, 0.0, 0.0)
 
@@ -63,19 +64,24 @@ class Comparison:
     strip: Box = field(default=(0.0, 0.0, 0.0, 0.0))
 
 
-def wrap_entries(word: str, handles: Sequence[Artist]) -> list[LegendLine]:
-    """Return entries as lines of the legend that fit the page, the word before the first."""
-    lines: list[LegendLine] = [[]]
-    room = PAGE_WIDTH - 0.3 - _width_of(word)
+def begin_with(word: str, handles: Sequence[Artist]) -> LegendLine:
+    """Return a line of the legend that begins with a word, if there is one."""
+    if not word or not handles:
+        return list(handles)
+    return [Line2D([], [], linestyle="none", label=f"{word}:"), *handles]
+
+
+def wrap_line(handles: LegendLine, width: float) -> list[LegendLine]:
+    """Return the entries of one line as lines of the legend that fit a width in inches."""
+    lines: list[LegendLine] = []
+    room = 0.0
     for handle in handles:
-        if lines[-1] and room < _width_of(handle.get_label()):
+        if not lines or room < _width_of(handle.get_label()):
             lines.append([])
-            room = PAGE_WIDTH - 0.3
+            room = width - 0.3
         lines[-1].append(handle)
         room -= _width_of(handle.get_label())
-    if word and lines[0]:
-        lines[0].insert(0, Line2D([], [], linestyle="none", label=f"{word}:"))
-    return [line for line in lines if line]
+    return lines
 
 
 def _width_of(text: str) -> float:

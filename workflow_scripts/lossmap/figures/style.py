@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from lossmap.artifacts.files import replacing
 
-PAGE_WIDTH = 6.75
-"""Width of a page's text in inches (PMLR and ICML lie within a quarter inch of it)."""
+PAGE_WIDTH = 17.145
+"""Width of a page's text in centimeters (PMLR and ICML lie within 6 mm of it)."""
 FONT_SIZE = 7.0
 """Points at scale 1; every other length in points is a multiple of it."""
 NOTE_SIZE = 5.5

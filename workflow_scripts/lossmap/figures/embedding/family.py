@@ -20,7 +20,7 @@ from lossmap.figures.embedding.points import (
     notes_of,
 )
 from lossmap.figures.hues import MIDDLE, STEPS, step_colors, visible_map
-from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options, wrap_entries
+from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options, begin_with
 from lossmap.figures.scale import draw_loss_bar, fit_scale, tick_epochs
 from lossmap.figures.style import points
 
@@ -158,7 +158,7 @@ def explain_colors(comparisons: list[Comparison]) -> list[LegendLine]:
         for name, style in MARK_STYLES.items()
         if name in present and name != "jumps"
     ]
-    return [line for word, entries in lines.items() for line in wrap_entries(word, entries)]
+    return [begin_with(word, entries) for word, entries in lines.items()]
 
 
 def _hue_entries(coloring: Coloring) -> list[Line2D]:

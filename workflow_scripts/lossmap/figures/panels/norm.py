@@ -14,7 +14,7 @@ from lossmap.artifacts.store import load_part
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.figures.hues import ramp
-from lossmap.figures.panel import Cell, Comparison, Family, Kind, LegendLine, Options, wrap_entries
+from lossmap.figures.panel import Cell, Comparison, Family, Kind, LegendLine, Options
 from lossmap.figures.scale import fit_scale, format_loss
 from lossmap.figures.sources import Panel, Sources, Spec, find_artifact, words
 from lossmap.figures.style import GAP, points, write_notes
@@ -161,7 +161,7 @@ def _explain(comparisons: list[Comparison]) -> list[LegendLine]:
         ]
     several = any(len(norms) > 1 for cell in cells for norms in _norms_of(cell.panel))
     band = [Patch(color=GAP, label="range of the runs")] if several else []
-    return [line for handles in lines.values() for line in wrap_entries("", [*handles, *band])]
+    return [[*handles, *band] for handles in lines.values()]
 
 
 def _plot_cell(axes: Axes, cell: Cell, comparison: Comparison, options: Options) -> Axes:
