@@ -7,7 +7,7 @@ from lossmap.embedding.technique import Points
 from lossmap.geometry.distances import center_gram, measure_scores
 
 SETTINGS = {
-    "description": "the first two principal components",
+    "description": "The first two principal components.",
     "with": "linear",
     "properties": {},
 }

@@ -9,7 +9,7 @@ from lossmap.embedding.technique import Points, check_below, refusing_changes, s
 from lossmap.errors import LossmapError
 
 SETTINGS = {
-    "description": "PHATE",
+    "description": "PHATE.",
     "with": "distances",
     "required": ["knn", "decay", "t", "mds_solver"],
     "properties": {

@@ -7,7 +7,7 @@ from lossmap.embedding.technique import Points
 from lossmap.geometry.distances import center_gram, measure_scores
 
 SETTINGS = {
-    "description": "a random plane",
+    "description": "A random plane.",
     "with": "linear",
     "required": ["seed"],
     "properties": {"seed": {"$ref": "#/$defs/seed", "description": "of the plane"}},

@@ -13,7 +13,7 @@ from lossmap.embedding.technique import (
 )
 
 SETTINGS = {
-    "description": "t-SNE",
+    "description": "t-SNE.",
     "with": "distances",
     "required": ["perplexity", "learning_rate", "iterations"],
     "properties": {

@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     import umap
 
 SETTINGS = {
-    "description": "UMAP",
+    "description": "UMAP.",
     "with": "distances",
     "required": ["neighbors", "min_dist"],
     "properties": {

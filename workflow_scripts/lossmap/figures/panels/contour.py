@@ -31,7 +31,7 @@ from lossmap.figures.style import (
 )
 
 SETTINGS = {
-    "description": "a landscape as a contour map",
+    "description": "A landscape as a contour map.",
     "with": "landscape",
     "properties": {},
 }

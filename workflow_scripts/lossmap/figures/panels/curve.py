@@ -17,7 +17,7 @@ from lossmap.figures.sources import Panel, Sources, Spec, find_source
 from lossmap.figures.style import CENTER, FAINT, LINE, ZORDER, points
 
 SETTINGS = {
-    "description": "the training loss of every iteration",
+    "description": "The training loss of every iteration.",
     "with": "panel_shared",
     "required": ["run"],
     "properties": {
@@ -35,7 +35,7 @@ SETTINGS = {
         },
         "y_scale": {
             "enum": ["linear", "log"],
-            "absent": "linear",
+            "default": "linear",
             "description": "scale of losses",
         },
     },

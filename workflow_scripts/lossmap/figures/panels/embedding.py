@@ -8,7 +8,7 @@ from lossmap.figures.embedding.points import plot_embedding
 from lossmap.figures.panel import Cell, Comparison, Kind, Options
 
 SETTINGS = {
-    "description": "an embedded cloud",
+    "description": "An embedded cloud.",
     "with": "panel_shared",
     "required": ["embedding", "color"],
     "properties": {
@@ -28,7 +28,7 @@ SETTINGS = {
         },
         "hue": {
             "enum": ["ascending", "descending"],
-            "absent": "ascending",
+            "default": "ascending",
             "description": "whether colors get darker or lighter with the epochs",
         },
         "marks": {

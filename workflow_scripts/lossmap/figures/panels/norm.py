@@ -20,7 +20,7 @@ from lossmap.figures.sources import Panel, Sources, Spec, find_artifact, words
 from lossmap.figures.style import GAP, points, write_notes
 
 SETTINGS = {
-    "description": "the L2 norm of the weights over the epochs",
+    "description": "The L2 norm of the weights over the epochs.",
     "with": "panel_shared",
     "required": ["series"],
     "properties": {

@@ -31,7 +31,7 @@ from lossmap.figures.style import (
 )
 
 SETTINGS = {
-    "description": "a landscape as a surface",
+    "description": "A landscape as a surface.",
     "with": "landscape",
     "properties": {
         "elevation": {"$ref": "#/$defs/elevation", "absent": "style.elevation"},

@@ -6,7 +6,7 @@ from lossmap.artifacts.layout import Layout
 from lossmap.errors import LossmapError
 
 SETTINGS = {
-    "description": "filter-normalized random directions (Li et al. 2018)",
+    "description": "Filter-normalized random directions (Li et al. 2018).",
     "with": "plane",
     "properties": {
         "seeds": {

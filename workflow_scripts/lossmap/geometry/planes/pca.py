@@ -7,7 +7,7 @@ from lossmap.errors import LossmapError
 from lossmap.geometry.columns import column_tiles, consecutive
 
 SETTINGS = {
-    "description": "principal components of the trajectory (ding2023 Eq. 1)",
+    "description": "Principal components of the trajectory (ding2023 Eq. 1).",
     "with": "plane",
     "properties": {
         "window": {
