@@ -231,7 +231,7 @@ config-doc: env ## the keys in docs/configuration.md from the schema and the def
 
 .PHONY: docs
 docs: env ## the documentation as a site of its own: site/index.html
-	@mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 	@echo "site/index.html"
 
 .PHONY: format

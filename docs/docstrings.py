@@ -18,5 +18,7 @@ class MeaningBelow(Extension):
     def on_object(self, *, obj: Object, **_: object) -> None:
         """Rewrite the docstring of an object that was loaded."""
         if obj.docstring:
-            text = SECTION.sub(lambda section: ENTRY.sub(r"\1\n    \2", section[0]), obj.docstring.value)
+            text = SECTION.sub(
+                lambda section: ENTRY.sub(r"\1\n    \2", section[0]), obj.docstring.value
+            )
             obj.docstring = Docstring(text, lineno=obj.docstring.lineno, parent=obj)

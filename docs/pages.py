@@ -10,8 +10,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-SHOWN = ("*.md", "LICENSE", "CITATION.cff", "docs/*.md", "docs/*.ipynb", "config/**/*.yaml")
-LINKED = ("profiles/slurm/profile.yaml",)
+SHOWN = ("*.md", "LICENSE", "CITATION.cff", "docs/*.md", "config/*.yaml", "profiles/*/*.yaml")
+NOTEBOOK, PAGE = "own_run.ipynb", "notebook.md"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -19,21 +19,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in files.documentation_pages() + files.media_files():
         if file.src_dir == config.docs_dir:
             files.remove(file)
-    for path in sorted(path for pattern in SHOWN + LINKED for path in ROOT.glob(pattern)):
+    for path in sorted(path for pattern in SHOWN for path in ROOT.glob(pattern)):
         name = path.relative_to(ROOT).as_posix()
         files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
-        if path.suffix == ".ipynb":
-            files.append(File.generated(config, f"{name}.md", content=render_notebook(path)))
+    notebook = render_notebook(ROOT / "docs" / NOTEBOOK)
+    files.append(File.generated(config, f"docs/{PAGE}", content=notebook))
     return files
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Let links to a notebook lead to its page."""
-    return markdown.replace(".ipynb)", ".ipynb.md)")
+    """Let links to the notebook lead to its page."""
+    return markdown.replace(f"{NOTEBOOK})", f"{PAGE})")
 
 
 def render_notebook(path: Path) -> str:
-    """Return a notebook as Markdown: text, code, and what a cell printed or drew when it was saved."""
+    """Return a notebook as Markdown: text, code, and what it printed or drew when it was saved."""
     found = []
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
@@ -42,7 +42,7 @@ def render_notebook(path: Path) -> str:
             data = {kind: "".join(lines) for kind, lines in output.get("data", {}).items()}
             printed = "".join(output.get("text", data.get("text/plain", "")))
             if "image/png" in data:
-                found.append(f'![](data:image/png;base64,{data["image/png"].strip()})')
+                found.append(f"![](data:image/png;base64,{data['image/png'].strip()})")
             elif printed:
                 found.append(f"```text\n{printed.rstrip()}\n```")
     return "\n\n".join(found) + "\n"
