@@ -10,7 +10,15 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-SHOWN = ("*.md", "LICENSE", "CITATION.cff", "docs/*.md", "docs/*.png", "config/*.yaml", "profiles/*/*.yaml")
+SHOWN = (
+    "*.md",
+    "LICENSE",
+    "CITATION.cff",
+    "docs/*.md",
+    "docs/*.png",
+    "config/*.yaml",
+    "profiles/*/*.yaml",
+)
 NOTEBOOK, PAGE = "own_run.ipynb", "notebook.md"
 
 
