@@ -35,7 +35,7 @@ FILES = $(if $(strip $(CONFIGFILE)),--configfile $(CONFIGFILE))
 # --config takes all that follows, so that the target comes first: snakemake TARGET $(OPTIONS)
 OPTIONS = --cores $(CORES) $(FILES) --config $(CONFIG)
 
-PYTHON_SOURCES := workflow_scripts tests envs/lock.py
+PYTHON_SOURCES := workflow_scripts tests envs/lock.py docs
 SNAKE_SOURCES := Snakefile rules
 
 define REQUIRE_PYTHON
@@ -224,6 +224,15 @@ fuzz: env ## read artifacts of every stage, damaged at random: make fuzz FUZZ=50
 .PHONY: format-doc
 format-doc: env ## the kinds in docs/format.md from the declarations of the artifacts
 	@python -m lossmap.artifacts.describe
+
+.PHONY: config-doc
+config-doc: env ## the keys in docs/configuration.md from the schema and the defaults
+	@python -m lossmap.workflow.describe
+
+.PHONY: docs
+docs: env ## the documentation as a site of its own: site/index.html
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 .PHONY: format
 format: env ## format the code

@@ -114,6 +114,25 @@ def test_what_means_the_same_thing_is_not(one, other):
     assert found[0].units[0].dump == found[1].units[0].dump
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "counts"),
+    [
+        ("SETTINGS", '"description": "neighbors"', '"description": "of the graph"', False),
+        ("SETTINGS", '"description": "neighbors", ', "", False),
+        ("SETTINGS", '"minimum": 2', '"minimum": 3', True),
+        ("SETTINGS", '"description": {}', '"description": {"minimum": 1}', True),
+        ("OTHERS", '"description": "neighbors"', '"description": "of the graph"', True),
+    ],
+    ids=["text", "no text", "bound", "key of that name", "another list"],
+)
+def test_texts_of_settings_are_no_code(name, old, new, counts):
+    inside = '{"knn": {"description": "neighbors", "minimum": 2}, "description": {}}'
+    texts = (f'{name} = {{"properties": {found}}}' for found in (inside, inside.replace(old, new)))
+    one, other = (parse_module("m", Path("m.py"), None, text.encode()) for text in texts)
+    assert old in inside
+    assert (one.units[0].dump != other.units[0].dump) == counts
+
+
 def write(folder: Path, **files: str) -> Path:
     """Write modules and a script that imports `nets`; return the script."""
     for name, text in {"script": "import nets\nnets.make()\n", **files}.items():

@@ -8,7 +8,8 @@ through aliases, re-exports and imports inside functions; of every module that i
 the statements that may act when it is imported: calls, decorators and base classes not known to be
 inert, blocks (`if`, `try`, `for`, `with`), assignments to attributes or items; and the content of
 the files in its list `depends_on`.
-What does not: comments, layout, docstrings, the place of plain functions, the order of imports.
+What does not: comments, layout, docstrings, texts in `SETTINGS`, the place of plain functions, the
+order of imports.
 
 Not seen: names made at run time (what is chosen then is passed as an extra root), quoted
 annotations, the text of docstrings where a program reads it, modules started as processes or

@@ -19,6 +19,10 @@ Chain = tuple[str, ...]
 DEPENDS = "depends_on"
 """Name of a module's list of the files that its code reads."""
 IMPORTS = (ast.Import, ast.ImportFrom)
+SETTINGS = "SETTINGS"
+"""Name of what a configuration may say for a kind; its values reach a job by its specification."""
+_FOR_PEOPLE = {"absent", "description", "expected"}
+"""Keys of `SETTINGS` that are text for people, as docstrings are."""
 _IMPLIED = {"ctx", "kind"}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _IMPORTERS = {"__import__", "builtins.__import__", "importlib.import_module", "runpy.run_module"}
@@ -273,7 +277,7 @@ def _joined(parts: list[ast.expr]) -> list[ast.expr]:
 
 
 def _statements(source: bytes, path: Path | None) -> list[ast.stmt]:
-    """Return the statements of a source text, docstrings and `pass` left out."""
+    """Return the statements of a source text; docstrings, `pass`, texts of settings left out."""
     try:
         tree = ast.parse(source, filename=str(path))
     except (SyntaxError, ValueError) as error:
@@ -289,7 +293,22 @@ def _statements(source: bytes, path: Path | None) -> list[ast.stmt]:
             if statements := getattr(node, block, None):
                 setattr(node, block, [item for item in statements if not _is_idle(item)])
         todo += [child for child in _children(node) if not isinstance(child, ast.expr)]
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and _names_settings(statement):
+            _drop_texts(statement)
     return tree.body
+
+
+def _names_settings(statement: ast.Assign) -> bool:
+    return any(getattr(target, "id", None) == SETTINGS for target in statement.targets)
+
+
+def _drop_texts(statement: ast.Assign) -> None:
+    """Take what is for people alone out of the settings of a kind."""
+    for node in (node for node in ast.walk(statement) if isinstance(node, ast.Dict)):
+        pairs = zip(node.keys, node.values, strict=True)
+        kept = [pair for pair in pairs if _text(pair[0]) not in _FOR_PEOPLE or not _text(pair[1])]
+        node.keys, node.values = ([pair[side] for pair in kept] for side in (0, 1))
 
 
 def _is_idle(statement: ast.stmt) -> bool:

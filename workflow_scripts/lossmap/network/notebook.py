@@ -42,7 +42,9 @@ def load_run(checkpoints: str | list[str], model: nn.Module) -> tuple[np.ndarray
     Returns
     -------
     epochs : int64 (snapshots,)
+        Of the snapshots, ascending.
     thetas : float32 (snapshots, params)
+        Trainable parameters, one snapshot a row.
 
     Raises
     ------

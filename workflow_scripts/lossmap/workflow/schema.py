@@ -1,7 +1,8 @@
 """What ``config/schema.yaml`` allows: the check of a configuration, and its references.
 
-Owns the keywords that are not JSON Schema's, ``refers``, ``kinds``, ``kinds_of`` and ``with``, and
-the wording of every error. Knows no registry: what is defined, the caller says.
+Owns the keywords that are not JSON Schema's and that a check knows, ``refers``, ``kinds``,
+``kinds_of``, ``with`` and ``expected``, and the wording of every error. Knows no registry: what is
+defined, the caller says.
 """
 
 import difflib
@@ -19,7 +20,7 @@ from lossmap.errors import LossmapError
 from lossmap.kinds import read_settings
 
 SCHEMA = Path(__file__).resolve().parents[3] / "config" / "schema.yaml"
-_WORDS = ("with", "required", "properties", "dependentSchemas")
+_WORDS = ("description", "with", "required", "properties", "dependentSchemas")
 """What the closed object of a kind may have."""
 LISTED = 20
 """Names that a message lists at most."""
@@ -273,7 +274,7 @@ def _explain(error: ValidationError, prefix: tuple[str, ...]) -> str:
         text = f"{where} {error.message}"
     elif kind in ("pattern", "not", "anyOf"):
         hint = "" if kind == "pattern" else _hint_at_text(value)
-        text = f"{where} is {value!r}, expected {error.schema['description']}{hint}"
+        text = f"{where} is {value!r}, expected {error.schema['expected']}{hint}"
     elif kind in bounds:
         text = f"{where} is {value!r}, expected {bounds[kind]} {allowed}"
     elif kind in _LENGTHS:

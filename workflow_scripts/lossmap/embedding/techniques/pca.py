@@ -6,7 +6,11 @@ from lossmap.artifacts.distance import Cloud
 from lossmap.embedding.technique import Points
 from lossmap.geometry.distances import center_gram, measure_scores
 
-SETTINGS = {"with": "linear", "properties": {}}
+SETTINGS = {
+    "description": "The first two principal components.",
+    "with": "linear",
+    "properties": {},
+}
 
 
 def embed_rows(cloud: Cloud, rows: np.ndarray, spec: dict) -> Points:

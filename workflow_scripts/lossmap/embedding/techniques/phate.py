@@ -9,16 +9,24 @@ from lossmap.embedding.technique import Points, check_below, refusing_changes, s
 from lossmap.errors import LossmapError
 
 SETTINGS = {
+    "description": "PHATE.",
     "with": "distances",
     "required": ["knn", "decay", "t", "mds_solver"],
     "properties": {
-        "knn": {"$ref": "#/$defs/count"},
-        "decay": {"$ref": "#/$defs/positive"},
+        "knn": {
+            "$ref": "#/$defs/count",
+            "description": "neighbor whose distance is the bandwidth of the kernel",
+        },
+        "decay": {"$ref": "#/$defs/positive", "description": "exponent of the kernel"},
         "t": {
             "anyOf": [{"const": "auto"}, {"$ref": "#/$defs/count"}],
-            "description": "auto or an integer of at least 1",
+            "expected": "auto or an integer of at least 1",
+            "description": "steps of the diffusion; auto is the knee of the entropy",
         },
-        "mds_solver": {"enum": ["smacof", "sgd"]},
+        "mds_solver": {
+            "enum": ["smacof", "sgd"],
+            "description": "last step: to convergence, or PHATE's default",
+        },
     },
 }
 TIMES = 100

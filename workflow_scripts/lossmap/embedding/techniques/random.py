@@ -7,9 +7,10 @@ from lossmap.embedding.technique import Points
 from lossmap.geometry.distances import center_gram, measure_scores
 
 SETTINGS = {
+    "description": "A random plane.",
     "with": "linear",
     "required": ["seed"],
-    "properties": {"seed": {"$ref": "#/$defs/seed"}},
+    "properties": {"seed": {"$ref": "#/$defs/seed", "description": "of the plane"}},
 }
 
 

@@ -13,15 +13,24 @@ from lossmap.embedding.technique import (
 )
 
 SETTINGS = {
+    "description": "t-SNE.",
     "with": "distances",
     "required": ["perplexity", "learning_rate", "iterations"],
     "properties": {
-        "perplexity": {"$ref": "#/$defs/positive"},
+        "perplexity": {
+            "$ref": "#/$defs/positive",
+            "description": "effective number of neighbors",
+        },
         "learning_rate": {
             "anyOf": [{"const": "auto"}, {"$ref": "#/$defs/positive"}],
-            "description": "auto or a number more than 0",
+            "expected": "auto or a number more than 0",
+            "description": "as of scikit-learn",
         },
-        "iterations": {"type": "integer", "minimum": 250},
+        "iterations": {
+            "type": "integer",
+            "minimum": 250,
+            "description": "steps of gradient descent",
+        },
     },
 }
 

@@ -18,11 +18,21 @@ with warnings.catch_warnings():
     import umap
 
 SETTINGS = {
+    "description": "UMAP.",
     "with": "distances",
     "required": ["neighbors", "min_dist"],
     "properties": {
-        "neighbors": {"type": "integer", "minimum": 2},
-        "min_dist": {"type": "number", "minimum": 0, "maximum": 1},  # UMAP's spread
+        "neighbors": {
+            "type": "integer",
+            "minimum": 2,
+            "description": "neighbors in the graph",
+        },
+        "min_dist": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1,  # UMAP's spread
+            "description": "least distance of points",
+        },
     },
 }
 

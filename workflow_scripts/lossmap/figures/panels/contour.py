@@ -30,7 +30,11 @@ from lossmap.figures.style import (
     write_notes,
 )
 
-SETTINGS = {"with": "landscape", "properties": {}}
+SETTINGS = {
+    "description": "A landscape as a contour map.",
+    "with": "landscape",
+    "properties": {},
+}
 SHADES = 128
 LABEL_MARGIN = 0.07
 """Share of the map's width and height next to its edges in which no level line is labeled."""

@@ -17,16 +17,27 @@ from lossmap.figures.sources import Panel, Sources, Spec, find_source
 from lossmap.figures.style import CENTER, FAINT, LINE, ZORDER, points
 
 SETTINGS = {
+    "description": "The training loss of every iteration.",
     "with": "panel_shared",
     "required": ["run"],
     "properties": {
-        "run": {"type": "string", "refers": "runs"},
+        "run": {"type": "string", "refers": "runs", "description": "the run"},
         "epochs": {
             "type": "array",
             "items": {"type": ["string", "integer"], "refers": "epoch_names"},
+            "absent": "none",
+            "description": "epochs that are marked",
         },
-        "window": {"$ref": "#/$defs/count"},  # iterations of the running mean
-        "y_scale": {"enum": ["linear", "log"]},
+        "window": {
+            "$ref": "#/$defs/count",
+            "absent": "one epoch",
+            "description": "iterations of the running mean",
+        },
+        "y_scale": {
+            "enum": ["linear", "log"],
+            "default": "linear",
+            "description": "scale of losses",
+        },
     },
 }
 

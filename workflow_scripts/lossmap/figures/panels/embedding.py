@@ -8,14 +8,35 @@ from lossmap.figures.embedding.points import plot_embedding
 from lossmap.figures.panel import Cell, Comparison, Kind, Options
 
 SETTINGS = {
+    "description": "An embedded cloud.",
     "with": "panel_shared",
     "required": ["embedding", "color"],
     "properties": {
-        "share": {"type": "string"},
-        "embedding": {"type": "string", "refers": "embeddings"},
-        "color": {"enum": ["epoch", "direction", "loss", "trajectory", "source"]},
-        "hue": {"enum": ["ascending", "descending"]},
-        "marks": {"type": "array", "items": {"enum": ["jumps", "starts", "ends"]}},
+        "share": {
+            "type": "string",
+            "absent": "colors of its own",
+            "description": "a word of yours: panels of one word share colors and bars",
+        },
+        "embedding": {
+            "type": "string",
+            "refers": "embeddings",
+            "description": "the embedding, `<cloud>-<technique>`",
+        },
+        "color": {
+            "enum": ["epoch", "direction", "loss", "trajectory", "source"],
+            "description": "what the color of a point says",
+        },
+        "hue": {
+            "enum": ["ascending", "descending"],
+            "default": "ascending",
+            "description": "whether colors get darker or lighter with the epochs",
+        },
+        "marks": {
+            "type": "array",
+            "items": {"enum": ["jumps", "starts", "ends"]},
+            "absent": "none",
+            "description": "points that are marked: after a jump, first, last of each run",
+        },
     },
 }
 

@@ -20,19 +20,25 @@ from lossmap.figures.sources import Panel, Sources, Spec, find_artifact, words
 from lossmap.figures.style import GAP, points, write_notes
 
 SETTINGS = {
+    "description": "The L2 norm of the weights over the epochs.",
     "with": "panel_shared",
     "required": ["series"],
     "properties": {
         "series": {
             "type": "array",
             "minItems": 1,
+            "description": "groups of runs, each with a mean and a range",
             "items": {
                 "type": "object",
                 "additionalProperties": False,
                 "required": ["label", "runs"],
                 "properties": {
-                    "label": {"type": "string"},
-                    "runs": {"$ref": "#/$defs/names", "items": {"refers": "runs"}},
+                    "label": {"type": "string", "description": "in the legend"},
+                    "runs": {
+                        "$ref": "#/$defs/names",
+                        "items": {"refers": "runs"},
+                        "description": "runs of one group, with the same epochs",
+                    },
                 },
             },
         }

@@ -31,10 +31,11 @@ from lossmap.figures.style import (
 )
 
 SETTINGS = {
+    "description": "A landscape as a surface.",
     "with": "landscape",
     "properties": {
-        "elevation": {"$ref": "#/$defs/elevation"},
-        "azimuth": {"$ref": "#/$defs/azimuth"},
+        "elevation": {"$ref": "#/$defs/elevation", "absent": "style.elevation"},
+        "azimuth": {"$ref": "#/$defs/azimuth", "absent": "style.azimuth"},
     },
 }
 FLOOR_DEPTH = 0.34

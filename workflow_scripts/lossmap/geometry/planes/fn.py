@@ -6,10 +6,19 @@ from lossmap.artifacts.layout import Layout
 from lossmap.errors import LossmapError
 
 SETTINGS = {
+    "description": "Filter-normalized random directions (Li et al. 2018).",
     "with": "plane",
     "properties": {
-        "seeds": {"$ref": "#/$defs/seeds", "default": [0]},
-        "ignore": {"enum": ["bias_bn", "none"]},
+        "seeds": {
+            "$ref": "#/$defs/seeds",
+            "default": [0],
+            "description": "seeds of the directions, one plane each; landscapes use the first",
+        },
+        "ignore": {
+            "enum": ["bias_bn", "none"],
+            "absent": "fn.ignore",
+            "description": "as `fn.ignore`",
+        },
     },
 }
 

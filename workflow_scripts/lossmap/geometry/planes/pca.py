@@ -7,6 +7,7 @@ from lossmap.errors import LossmapError
 from lossmap.geometry.columns import column_tiles, consecutive
 
 SETTINGS = {
+    "description": "Principal components of the trajectory (ding2023 Eq. 1).",
     "with": "plane",
     "properties": {
         "window": {
@@ -15,6 +16,7 @@ SETTINGS = {
             "minItems": 2,
             "maxItems": 2,
             "default": None,
+            "description": "first and last epoch that the plane is fitted to; null is all",
         },
     },
 }
