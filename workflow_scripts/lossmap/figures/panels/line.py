@@ -21,7 +21,7 @@ from lossmap.figures.panel import Cell, Comparison, Family, Kind, Options
 from lossmap.figures.panels.norm import series_style
 from lossmap.figures.scale import fit_scale, format_loss
 from lossmap.figures.sources import Panel, Sources, Spec, find_artifact, words
-from lossmap.figures.style import INK, points, write_notes
+from lossmap.figures.style import points, write_notes
 from lossmap.geometry.lines import interpolate_ends, measure_barriers
 
 SETTINGS = {
@@ -82,19 +82,22 @@ def plot_line(axes: Axes, panel: Panel, measure: str = "loss", y_scale: str | No
     for index, (positions, values) in enumerate(curves):
         style = series_style(index, len(labels)) | {"label": labels[index], "gid": f"line-{index}"}
         if LEAST * highest < barriers[index] < np.inf:
-            _draw_barrier(axes, positions, values, index)
+            _draw_barrier(axes, positions, values, style["color"], index)
             style["label"] += f", barrier {barriers[index]:.2g}"
         known = np.where(np.isfinite(values), values, np.nan)
         axes.plot(positions, known, marker="o", markersize=points(2.0), **style)
     _frame(axes, [values for _, values in curves], measure, y_scale)
-    axes.legend(loc="best", handlelength=2.4, frameon=False)
+    frame = {"facecolor": "white", "edgecolor": "none", "framealpha": 0.9, "borderpad": 0.2}
+    axes.legend(loc="best", handlelength=2.4, **frame)
     return axes
 
 
-def _draw_barrier(axes: Axes, positions: np.ndarray, values: np.ndarray, index: int) -> None:
+def _draw_barrier(
+    axes: Axes, positions: np.ndarray, values: np.ndarray, color: object, index: int
+) -> None:
     chord = interpolate_ends(positions, values)
     top = int((values - chord).argmax())
-    style = {"color": INK, "linewidth": points(0.6), "linestyle": (0, (2, 2))}
+    style = {"color": color, "linewidth": points(0.6), "marker": "_", "markersize": points(5)}
     axes.plot([positions[top]] * 2, [chord[top], values[top]], gid=f"barrier-{index}", **style)
 
 
