@@ -80,7 +80,7 @@ def make_line():
         loss=np.array([1.0, 2.0, np.inf, 3.0, 0.5]),
         accuracy=random(5),
         length=7.5,
-        barrier=np.inf,
+        barrier=0.5,
         barrier_mean=1.5,
         barrier_end=2.5,
         test_loss=random(5) + 1,
@@ -235,7 +235,7 @@ def test_another_kind_is_refused(tmp_path, name):
 def test_kinds_have_names_of_their_own():
     names = [declared.KIND.name for declared in find_declared()]
 
-    assert len(set(names)) == len(names) == 13
+    assert len(set(names)) == len(names) == 14
 
 
 def test_scaled_directions_are_those_of_the_plane_asked_for():

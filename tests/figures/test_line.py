@@ -33,10 +33,10 @@ def lines(tmp_path):
     return found
 
 
-def collect(lines, **keys):
+def collect(sources, **keys):
     entry = {"draw": "line", "lines": ["flat", "hill"], "labels": {"hill": "over the hill"}} | keys
     spec = {"figure": "fig", "columns": 1, "options": {}, "panels": [entry]}
-    return spec, collect_panels(spec, lines)
+    return spec, collect_panels(spec, sources)
 
 
 def drawn(axes, gid):
@@ -101,7 +101,7 @@ def test_line_that_is_no_source_is_named(lines):
         collect(lines, lines=["mine"])
 
 
-# --- the points of a plane --------------------------------------------------------------------------
+# --- the points of a plane ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("draw", ["contour", "surface"])

@@ -543,7 +543,8 @@ def test_a_table_says_where_its_data_are_not_the_papers():
     demo, paper = (
         table_spec(load(scale=s), "ding2023_table1")["columns"] for s in ("demo", "paper")
     )
-    shown = {"table/ding2023_table1", "claims/ding2023"}  # whose numbers name their cases
+    # The ledger's numbers name their cases, and a legend the data of its lines.
+    shown = {"table/ding2023_table1", "claims/ding2023", "figure/ding2023_lines"}
     assert changed(datasets={"c10": {"title": "other"}}) == shown
     assert demo[0]["dataset"] == "digits (10 classes) for CIFAR-10"
     assert [column["dataset"] for column in paper] == ["CIFAR-10"] * 2 + ["CIFAR-100"] * 2
