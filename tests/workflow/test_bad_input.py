@@ -694,10 +694,10 @@ CONFIGURATIONS = {
         "lines.mine.bn_statistics is 'center'",
         "batch, recalibrate",
     ),
-    "line by the center's statistics by default": (
-        {"bn_statistics": "center", "grids": {}, "rings": BATCH} | line((GOOD, "last"), (GOOD, 1)),
-        "bn_statistics is 'center', but",
-        "batch or",
+    "line by given statistics by default": (
+        {"bn_statistics": "initial"} | line((GOOD, "last"), (GOOD, 1)),
+        "bn_statistics is 'initial', but no running statistics belong to both ends of lines.",
+        "to batch or recalibrate",
     ),
     "line through an untrained center by its statistics": (
         line(basis=FN, bn_statistics="center"),
@@ -718,7 +718,7 @@ CONFIGURATIONS = {
     "direction that a plane lacks": (
         line(basis=PCA, direction=2),
         "lines.mine.direction is 2",
-        "directions 0 and 1",
+        "directions 0 to 1",
     ),
     "unknown line of a figure": (panel(draw="line", lines=["l"]), "panels.0.lines", "defined:"),
     "plane through two points": (through((GOOD, 1)), "bases.mine.through", "at least 2 entries"),

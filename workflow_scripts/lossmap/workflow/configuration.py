@@ -384,14 +384,16 @@ def _check_bases(config: dict) -> None:
 def _check_lines(config: dict) -> None:
     for name, line in config["lines"].items():
         where = f"lines.{name}"
-        if "from" in line:
-            _check_points(config, [line["from"], line["to"]], where)
-        elif line.get("direction", 0) >= 2 * len(config["bases"][line["basis"]].get("seeds", [0])):
-            raise LossmapError(
-                f"configuration: {where}.direction is {line['direction']}, but basis "
-                f"'{line['basis']}' has directions 0 and 1 of each plane; name one of these"
-            )
-        if "from" in line and statistics_of(config, line) not in ("batch", "recalibrate"):
+        if "basis" in line:
+            last = 2 * len(config["bases"][line["basis"]].get("seeds", [0])) - 1
+            if line.get("direction", 0) > last:
+                raise LossmapError(
+                    f"configuration: {where}.direction is {line['direction']}, but basis "
+                    f"'{line['basis']}' has directions 0 to {last}; name one of these"
+                )
+            continue
+        _check_points(config, [line["from"], line["to"]], where)
+        if statistics_of(config, line) not in ("batch", "recalibrate"):
             raise LossmapError(
                 f"configuration: bn_statistics is '{config['bn_statistics']}', but no running "
                 f"statistics belong to both ends of {where}; set {where}.bn_statistics to batch or "
