@@ -62,6 +62,17 @@ def test_barrier_stands_where_the_rise_above_the_ends_is_largest(lines):
     assert "barrier-0" not in [line.get_gid() for line in axes.lines]
 
 
+def test_a_loss_that_falls_all_the_way_has_no_barrier_however_it_bends(tmp_path):
+    loss = 2.0 - POSITIONS**2  # above the chord by a quarter
+    line = Line(POSITIONS, loss, loss, 1.0, *measure_barriers(POSITIONS, loss))
+    save(tmp_path / "a.h5", line, PROVENANCE)
+    assert line.barrier == pytest.approx(0.25)
+    spec, panels = collect({"line/slope": tmp_path / "a.h5"}, lines=["slope"])
+    assert panels["panel-a"]["barriers"].tolist() == [0.0]
+    (axes,) = draw_figure(spec, panels).axes
+    assert [line.get_gid() for line in axes.lines] == ["line-0"]
+
+
 @pytest.mark.parametrize(
     ("measure", "factor"), [("test_loss", 2.0), ("accuracy", None), ("test_accuracy", None)]
 )

@@ -177,7 +177,7 @@ def collect_lines(results: Path, title: str, lines: Mapping[str, str]) -> View:
     curves = {}
     for name, label in lines.items():
         line = load(results / "line" / f"{name}.h5", Line)
-        barrier = f", barrier {line.barrier:.2g} nats" if line.barrier > 0 else ""
+        barrier = f", barrier {line.barrier:.2g} nats" if line.barrier_end > 0 else ""
         curves[f"{label} ({name}){barrier}"] = vars(line)
     return _view(
         title, draw_curves(curves, ALONG_LINES, along=("positions", "position on the line"))

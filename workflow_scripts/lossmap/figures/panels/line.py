@@ -2,7 +2,7 @@
 
 A line panel holds for each line i `positions_<i>` and `values_<i>` (points,), the words
 `label_names`, and of losses `barriers` (lines,): the largest rise above the linear interpolation
-between the ends.
+between the ends, 0 where no point is above both ends.
 """
 
 import numpy as np
@@ -61,7 +61,8 @@ def collect_line(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel
         line = load(find_artifact(f"line/{name}", sources, where), Line)
         values = getattr(line, measure)
         found |= {f"positions_{index}": line.positions, f"values_{index}": values}
-        barriers.append(measure_barriers(line.positions, values)[0])
+        above, _, end = measure_barriers(line.positions, values)
+        barriers.append(above if end > 0 else 0.0)
     return found | ({"barriers": np.array(barriers)} if measure.endswith("loss") else {})
 
 
