@@ -1,6 +1,6 @@
 rule basis:
     input:
-        trajectory=upstream("basis", "trajectory"),
+        upstream("basis"),
     output:
         "<results>/basis/{name}.h5",
     log:

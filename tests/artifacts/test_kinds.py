@@ -9,6 +9,7 @@ from lossmap.artifacts.describe import find_declared
 from lossmap.artifacts.figure import Animation, Figure, Table, load_panels, save_panels
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.layout import Layout
+from lossmap.artifacts.line import Line
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.ring import Ring
@@ -41,6 +42,7 @@ def make_basis():
         coordinates=random(SNAPSHOTS, 2 * PLANES),
         epochs=np.arange(SNAPSHOTS),
         walk_variance_ratio=random(10),
+        points=random(3, 2),
     )
 
 
@@ -72,6 +74,20 @@ def make_ring():
     )
 
 
+def make_line():
+    return Line(
+        positions=np.linspace(0, 1, 5),
+        loss=np.array([1.0, 2.0, np.inf, 3.0, 0.5]),
+        accuracy=random(5),
+        length=7.5,
+        barrier=0.5,
+        barrier_mean=1.5,
+        barrier_end=2.5,
+        test_loss=random(5) + 1,
+        test_accuracy=random(5) + 2,
+    )
+
+
 def make_grid():
     loss = random(5, 3)
     loss[0, 0], loss[4, 2] = np.inf, np.nan
@@ -100,6 +116,7 @@ ARRAYS = {
     "dataset": make_dataset,
     "grid": make_grid,
     "ring": make_ring,
+    "line": make_line,
     "projection": make_projection,
 }
 
@@ -218,7 +235,7 @@ def test_another_kind_is_refused(tmp_path, name):
 def test_kinds_have_names_of_their_own():
     names = [declared.KIND.name for declared in find_declared()]
 
-    assert len(set(names)) == len(names) == 13
+    assert len(set(names)) == len(names) == 14
 
 
 def test_scaled_directions_are_those_of_the_plane_asked_for():

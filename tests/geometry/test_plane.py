@@ -446,3 +446,65 @@ def test_straight_run_exceeds_the_walk_with_its_steps():
 
     assert measure_variance_ratios(gram)[0] == pytest.approx(1)
     assert measure_walk_ratios(gram)[0] < 0.7
+
+
+# --- planes through three points ------------------------------------------------------------------
+
+
+def triangle(moved=1.0, norm=1.0):
+    """Return a run and two points beside it, all near its first snapshot where `moved` is small."""
+    thetas = walk(step=moved, norm=norm)
+    others = np.random.default_rng(5).standard_normal((2, LAYOUT.size))
+    return thetas, [(thetas[-1] + norm * moved * other).astype(np.float32) for other in others]
+
+
+def lay(thetas, through):
+    spec = {"method": "points", "through": through}
+    return fit_basis(thetas, np.arange(len(thetas)), len(thetas) - 1, LAYOUT, spec)
+
+
+@pytest.mark.parametrize(("moved", "norm"), [(1.0, 1.0), (1e-3, 100.0)])
+def test_three_points_lie_where_the_triangle_of_their_distances_has_them(moved, norm):
+    thetas, through = triangle(moved, norm)
+    basis = lay(thetas, through)
+
+    first, second, third = (np.asarray(p, np.float64) for p in (thetas[-1], *through))
+    a, b, c = (np.linalg.norm(d) for d in (second - first, third - first, third - second))
+    along = (a**2 + b**2 - c**2) / (2 * a**2)  # law of cosines, in units of a
+    expected = [[0, 0], [1, 0], [along, np.sqrt((b / a) ** 2 - along**2)]]
+    assert np.allclose(basis.points, expected, atol=1e-5)
+    assert basis.scale == pytest.approx([a, a])
+    assert np.allclose(basis.middle, np.mean(expected, axis=0), atol=1e-5)
+
+
+def test_points_of_a_plane_are_reached_on_it():
+    thetas, through = triangle()
+    basis = lay(thetas, through)
+    wide = basis.directions.astype(np.float64)
+
+    assert np.allclose(wide @ wide.T, np.eye(2), atol=1e-6)
+    for point, place in zip((thetas[-1], *through), basis.points, strict=True):
+        found = reconstruct(basis.center, basis.scaled_directions(), place)
+        assert np.allclose(found, point, atol=1e-5)
+
+
+def test_other_planes_have_no_points_and_their_middle_at_the_center():
+    spec = {"method": "pca", "window": None}
+    basis = fit_basis(walk(), np.arange(12), 3, LAYOUT, spec)
+
+    assert basis.points is None
+    assert basis.middle.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", ["line", "twice", "center", "infinite"])
+def test_points_without_a_plane_are_refused(kind):
+    thetas, (second, third) = triangle()
+    center = thetas[-1]
+    through = {
+        "line": [second, (center + 3 * (second - center)).astype(np.float32)],
+        "twice": [second, second],
+        "center": [center, third],
+        "infinite": [second, np.full_like(third, np.inf)],
+    }[kind]
+    with np.errstate(invalid="ignore"), pytest.raises(LossmapError, match="do not lie on one line"):
+        lay(thetas, through)

@@ -36,6 +36,7 @@ START, PROJECTION = "c10-resnet20-pca-start", "c10-resnet20-pca-batch"
 OWN_RUN = {"dataset": "c10", "network": "resnet20", "recipe": "ding2023"}
 RINGS = load_configuration(ROOT / "config", {"scale": "demo"})["rings"]
 BATCH = {name: {"bn_statistics": "batch"} for name in RINGS}
+GOOD, RANDOM = "c10-wresnet-good", "c10-wresnet-memorization"
 CURVE = {"draw": "curve", "run": RUN}
 SURFACE = {"draw": "surface", "grid": PCA}
 SERIES = [{"label": "SGD", "runs": ["sgd-seed0"]}]
@@ -61,6 +62,21 @@ def norm(**keys: object) -> dict:
 def animation(options: dict | None = None, **keys: object) -> dict:
     entry = {"columns": 1, "panels": [EMBEDDED | keys], "options": options or {}}
     return {"animations": {"mine_animation": entry}}
+
+
+def line(first: object = ("c10-wresnet-good", "last"), last: object = None, **keys: object) -> dict:
+    """Return a configuration with one line between two snapshots, or through a center."""
+    ends = {"from": first, "to": last} if last else {}
+    entry = {end: {"run": run, "epoch": epoch} for end, (run, epoch) in ends.items()}
+    return {"lines": {"mine": entry | keys}}
+
+
+def through(*points: tuple) -> dict:
+    """Return a configuration with a plane through the end of a run and two points."""
+    found = [{"run": run, "epoch": epoch} for run, epoch in points]
+    return {
+        "bases": {"mine": {"run": GOOD, "method": "points", "center": "last", "through": found}}
+    }
 
 
 def minimum(**keys: object) -> dict:
@@ -652,6 +668,74 @@ CONFIGURATIONS = {
         {"bn_statistics": "recalibrate"} | {"tables": {}},
         "bn_statistics is 'recalibrate', but rings.",
         "batch, center or initial",
+    ),
+    "line between different data": (
+        line((GOOD, "last"), (RANDOM, "last")),
+        f"lines.mine joins run '{GOOD}' of dataset 'horoi-c10' and run '{RANDOM}' of",
+        "one network on one data set",
+    ),
+    "line between different networks": (
+        line((RUN, "last"), ("c10-resnet32", "last")),
+        "of network 'resnet20' and run 'c10-resnet32' of 'resnet32'",
+        "name other runs",
+    ),
+    "line from a snapshot to itself": (
+        line((GOOD, "last"), (GOOD, 8)),
+        f"lines.mine names epoch 8 of run '{GOOD}' twice",
+        "different snapshots",
+    ),
+    "line to an epoch without a snapshot": (
+        line((GOOD, "last"), (GOOD, 9)),
+        "lines.mine is epoch 9",
+        "from 0 to 8",
+    ),
+    "line by the statistics of one end": (
+        line((GOOD, "last"), (GOOD, 1), bn_statistics="center"),
+        "lines.mine.bn_statistics is 'center'",
+        "batch, recalibrate",
+    ),
+    "line by given statistics by default": (
+        {"bn_statistics": "initial"} | line((GOOD, "last"), (GOOD, 1)),
+        "bn_statistics is 'initial', but no running statistics belong to both ends of lines.",
+        "to batch or recalibrate",
+    ),
+    "line through an untrained center by its statistics": (
+        line(basis=FN, bn_statistics="center"),
+        "lines.mine.bn_statistics is 'center'",
+        "use 'batch' or 'recalibrate'",
+    ),
+    "line with a beginning alone": (
+        {"lines": {"mine": {"from": {"run": GOOD, "epoch": "last"}}}},
+        "lines.mine: key 'to' is missing",
+        "add it",
+    ),
+    "line of no kind": (line(), "lines.mine has none", "expected exactly one of from, basis"),
+    "extent of a line between snapshots": (
+        line((GOOD, "last"), (GOOD, 1), extent=2),
+        "lines.mine.extent means nothing beside 'from'",
+        "remove it",
+    ),
+    "direction that a plane lacks": (
+        line(basis=PCA, direction=2),
+        "lines.mine.direction is 2",
+        "directions 0 to 1",
+    ),
+    "unknown line of a figure": (panel(draw="line", lines=["l"]), "panels.0.lines", "defined:"),
+    "plane through two points": (through((GOOD, 1)), "bases.mine.through", "at least 2 entries"),
+    "plane through a point twice": (
+        through((GOOD, 1), (GOOD, "last")),
+        f"bases.mine names epoch 8 of run '{GOOD}' twice",
+        "different snapshots",
+    ),
+    "plane through different data": (
+        through((GOOD, 1), (RANDOM, 1)),
+        "bases.mine joins run",
+        "one network on one data set",
+    ),
+    "points of a plane through none": (
+        panel(**SURFACE, marks=["points"]),
+        f"marks has 'points', but basis '{PCA}' is of method 'pca'",
+        "remove it",
     ),
     "evaluation batch too large": (
         {"evaluation": {"batch": 30}},

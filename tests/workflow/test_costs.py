@@ -70,6 +70,20 @@ def test_a_ring_costs_its_points_planes_and_gradient():
     assert points == pytest.approx((16 + 1 + 1 + 3) / ring["grid"]["resolution"] ** 2)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"basis": PLANE},
+        {end: {"run": RUN, "epoch": epoch} for end, epoch in (("from", "start"), ("to", "last"))},
+    ],
+    ids=["through", "between"],
+)
+def test_a_line_costs_its_points_on_training_and_on_test_images(kind):
+    config = load(lines={"mine": kind | {"resolution": 11}})
+    points = cost_of(config, "line", "mine").macs / cost_of(config, "grid", PLANE).macs
+    assert points == pytest.approx(2 * 11 / config["grid"]["resolution"] ** 2)
+
+
 @pytest.mark.parametrize("stage", ["grid", "projection"])
 def test_recalibration_doubles_the_passes(stage):
     kinds = {n: {"basis": PLANE, "bn_statistics": n} for n in ("batch", "recalibrate")}

@@ -196,11 +196,53 @@ def test_titles_say_the_epoch_of_the_center():
 
 def test_run_and_factory_of_an_artifact():
     config = load()
-    for stage in ("grid", "projection", "ring"):
+    for stage in ("grid", "projection", "ring", "line"):
         for name in config[f"{stage}s"]:
             run = maker_of(config, stage, name).run(config, name)
-            assert sources(config, stage, name)[1] == f"trajectory/{run}"
+            assert f"trajectory/{run}" in sources(config, stage, name)
     assert factory_of(config, "c10-resnet20") == "lossmap.network.models.resnet:resnet20"
+
+
+def test_a_line_is_made_from_its_ends_and_says_which_is_which():
+    good, other = "c10-wresnet-good", "c10-wresnet-good-seed1"
+    between = {"from": {"run": other, "epoch": "last"}, "to": {"run": good, "epoch": 3}}
+    within = {"from": {"run": good, "epoch": "last"}, "to": {"run": good, "epoch": "start"}}
+    through = {"basis": "c10-resnet20-fn-last", "direction": 9, "resolution": 5, "extent": 2}
+    config = load(lines={"between": between, "within": within, "through": through})
+    data = "dataset/horoi-c10"
+    assert sources(config, "line", "between") == [f"trajectory/{other}", f"trajectory/{good}", data]
+    assert sources(config, "line", "within") == [f"trajectory/{good}", data]
+    assert sources(config, "line", "through") == [
+        "basis/c10-resnet20-fn-last",
+        "trajectory/c10-resnet20",
+        "dataset/c10",
+    ]
+    spec = spec_of(config, "line", "between")
+    assert spec["from"] == {"run": other, "epoch": 24}
+    assert spec["to"] == {"run": good, "epoch": 3}
+    assert spec["bn_statistics"] == "batch"
+    spec = spec_of(config, "line", "through")
+    assert (spec["direction"], spec["extent"], spec["resolution"]) == (9, 2.0, 5)
+
+
+def test_a_resolution_enters_that_line_alone_and_its_title_the_figures_that_show_it():
+    name = "c10-good-bad"
+    assert changed(lines={name: {"resolution": 5}}) == {f"line/{name}"}
+    assert changed(lines={name: {"title": "mine"}}) == {"figure/horoi2021_barriers"}
+    drawn = {"line/c10-resnet20-fn-start", "line/c10-resnet20-fn-last"}
+    assert changed(line={"extent": 2.0}) == drawn
+
+
+def test_a_plane_through_points_is_made_from_their_runs():
+    assert sources(load(), "basis", "c10-good-good-bad") == [
+        "trajectory/c10-wresnet-good",
+        "trajectory/c10-wresnet-good-seed1",
+        "trajectory/c10-wresnet-bad",
+    ]
+    other = {
+        "c10-good-good-bad": {"through": [{"run": "c10-wresnet-bad", "epoch": e} for e in (3, 4)]}
+    }
+    assert changed(bases=other) == {"basis/c10-good-good-bad"}
 
 
 def test_a_network_may_be_named_by_its_factory():
@@ -318,6 +360,8 @@ def test_retraining_takes_the_recipe_of_the_minimum_but_for_rate_and_length(leaf
     own = {"trajectory/c10-wresnet-bad"}
     if leaf in ({"optimizer": {"lr": 0.2}}, {"schedule": {"factor": 0.5}}):
         own |= {LEDGER}  # the last rate of training, which retraining must not exceed
+    if leaf == {"epochs": 30}:  # another epoch is the last
+        own |= {"line/c10-good-bad", "line/c10-bad-bad", "basis/c10-good-good-bad"}
     assert changed(runs={"c10-wresnet-bad": leaf}) == (
         own | jumps_of("c10-bad") if retrains else own
     )
@@ -499,7 +543,8 @@ def test_a_table_says_where_its_data_are_not_the_papers():
     demo, paper = (
         table_spec(load(scale=s), "ding2023_table1")["columns"] for s in ("demo", "paper")
     )
-    shown = {"table/ding2023_table1", "claims/ding2023"}  # whose numbers name their cases
+    # The ledger's numbers name their cases, and a legend the data of its lines.
+    shown = {"table/ding2023_table1", "claims/ding2023", "figure/ding2023_lines"}
     assert changed(datasets={"c10": {"title": "other"}}) == shown
     assert demo[0]["dataset"] == "digits (10 classes) for CIFAR-10"
     assert [column["dataset"] for column in paper] == ["CIFAR-10"] * 2 + ["CIFAR-100"] * 2

@@ -26,6 +26,7 @@ STAGES = (
     "grid",
     "projection",
     "ring",
+    "line",
     "jumps",
     "distance",
     "embedding",
@@ -37,6 +38,8 @@ STAGES = (
 FIGURES = [
     *(f"ding2023_fig{number}" for number in range(1, 10)),
     *(f"horoi2021_fig{number}" for number in range(1, 11)),
+    "ding2023_lines",
+    "horoi2021_barriers",
     "horoi2021_null",
     "horoi2021_robustness_bad",
     "horoi2021_robustness_good",

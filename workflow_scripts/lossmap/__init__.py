@@ -12,6 +12,7 @@ _PLACES = {
     "fit_plane": "geometry.notebook",
     "filter_normalized_plane": "network.notebook",
     "evaluate_landscape": "network.notebook",
+    "evaluate_line": "network.notebook",
     "embed": "embedding.notebook",
     "plot_surface": "figures.notebook",
     "plot_contour": "figures.notebook",

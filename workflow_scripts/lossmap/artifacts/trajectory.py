@@ -1,6 +1,6 @@
 """The artifact `trajectory`: one training run, snapshot by snapshot."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from lossmap.artifacts.declare import artifact, f32, f64, group, i64, u8
 from lossmap.artifacts.layout import Layout, RawTensors, Tensors
-from lossmap.artifacts.store import load_part
+from lossmap.artifacts.provenance import Sources
+from lossmap.artifacts.store import load_part, stream
 from lossmap.errors import LossmapError
 
 
@@ -69,6 +70,35 @@ def read_snapshot(run: Mapping, row: int) -> dict[str, np.ndarray]:
     """
     names = ("thetas", "buffers", "other_buffers")
     return {name: run[name][row] for name in names if name in run}
+
+
+def load_points(sources: Sources, points: Iterable[Mapping], layout: Layout) -> list[np.ndarray]:
+    """Read the weights of snapshots of several runs, float32 (params,) each.
+
+    Parameters
+    ----------
+    sources : path of each trajectory, by ``trajectory/<run>``
+    points : ``run`` and ``epoch`` of each
+    layout : of the parameters that they must have
+
+    Raises
+    ------
+    LossmapError
+        A run has other parameters, or no snapshot at the epoch.
+    """
+    found = []
+    for point in points:
+        path = sources[f"trajectory/{point['run']}"]
+        own, _ = load_layouts(path)
+        if (own.names, own.shapes) != (layout.names, layout.shapes):
+            raise LossmapError(
+                f"{path}: {own.size} parameters in {len(own.names)} tensors, expected the same "
+                f"tensors as of the run beside it, {layout.size} in {len(layout.names)}; name runs "
+                "of one network"
+            )
+        with stream(path, Trajectory) as run:
+            found.append(run["thetas"][find_snapshot(run["epochs"][()], point["epoch"], path)])
+    return found
 
 
 def find_snapshot(epochs: np.ndarray, epoch: int, path: str | Path) -> int:

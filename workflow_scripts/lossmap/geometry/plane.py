@@ -126,7 +126,8 @@ def fit_basis(thetas, epochs: np.ndarray, center_row: int, layout: Layout, spec:
     center_row : snapshot at the plane's center
     layout : of the parameters
     spec : ``method`` (a module of `lossmap.geometry.planes`) and the method's own leaves; with a
-        ``window``, its first and last epoch are the snapshots whose variance is measured
+        ``window``, its first and last epoch are the snapshots whose variance is measured; with
+        ``through``, float32 (params,) each, the other points that the plane is laid through
 
     Raises
     ------
@@ -149,8 +150,12 @@ def fit_basis(thetas, epochs: np.ndarray, center_row: int, layout: Layout, spec:
     coordinates, products = measure_coordinates(thetas, center, scaled)
     shares = measure_plane_variance(coordinates[rows], products, np.trace(gram))
     epoch, seeds = int(epochs[center_row]), np.asarray(seeds, np.int64)
-    walk = measure_walk_ratios(gram)
-    return Basis(center, epoch, directions, scale, seeds, ratios, shares, coordinates, epochs, walk)
+    walk, points = measure_walk_ratios(gram), None
+    if spec.get("through"):
+        points = measure_coordinates(np.stack([center, *spec["through"]]), center, scaled)[0]
+    return Basis(
+        center, epoch, directions, scale, seeds, ratios, shares, coordinates, epochs, walk, points
+    )
 
 
 def _window_rows(epochs: np.ndarray, window: list[int] | None) -> np.ndarray:

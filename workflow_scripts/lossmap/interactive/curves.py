@@ -1,4 +1,4 @@
-"""Curves of training runs: one line for each, the measure to choose. Arrays in, a figure out."""
+"""Curves of runs or along lines: one each, the measure to choose. Arrays in, a figure out."""
 
 from collections.abc import Mapping
 
@@ -9,18 +9,22 @@ from lossmap.interactive.style import GRID, lay_out, switch
 
 
 def draw_curves(
-    curves: Mapping[str, Mapping[str, np.ndarray]], measures: Mapping[str, str], title: str = ""
+    curves: Mapping[str, Mapping[str, np.ndarray]],
+    measures: Mapping[str, str],
+    title: str = "",
+    along: tuple[str, str] = ("epochs", "epoch"),
 ) -> go.Figure:
-    """Return a figure of one line per run.
+    """Return a figure of one curve per run or line.
 
     Parameters
     ----------
     curves : by run, its ``epochs`` and each measure, (snapshots,)
     measures : name of each measure and the label of its axis; the first is shown at first
+    along : name of what takes the place of ``epochs``, and the label of its axis
     """
     first = next(iter(measures))
     lines = [
-        go.Scatter(x=found["epochs"], y=found[first], mode="lines+markers", name=name)
+        go.Scatter(x=found[along[0]], y=found[first], mode="lines+markers", name=name)
         for name, found in curves.items()
     ]
     figure = go.Figure(lines)
@@ -37,7 +41,7 @@ def draw_curves(
         for name, label in measures.items()
     ]
     figure.update_layout(
-        xaxis={"title": "epoch", **GRID},
+        xaxis={"title": along[1], **GRID},
         yaxis={"title": measures[first], "type": "log" if first in logs else "linear", **GRID},
         updatemenus=[switch("measure", "update", menu)],
         legend={"orientation": "h", "y": -0.15},

@@ -4,7 +4,7 @@ The module that is given is never changed: all work is done on a copy.
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -13,9 +13,13 @@ from torch import nn
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.checkpoints import find_checkpoints
 from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.line import Line
 from lossmap.errors import LossmapError
 from lossmap.geometry.planes.fn import draw_filter_normalized
+from lossmap.kinds import check_choice
 from lossmap.logs import logger
+from lossmap.network.line import connect
+from lossmap.network.line import evaluate_line as measure_line
 from lossmap.network.parameters import FlatNetwork
 from lossmap.network.reading import put_into, read_checkpoint
 from lossmap.network.surface import LossSurface, evaluate_grid
@@ -126,13 +130,61 @@ def evaluate_landscape(
         raise LossmapError(
             f"bn_statistics is '{bn_statistics}', expected batch, center or recalibrate"
         )
+    surface = _open(model, batches, bn_statistics, {"plane": plane.center})
+    return evaluate_grid(surface, plane, resolution, extent, logger)
+
+
+def _open(
+    model: nn.Module,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    bn_statistics: str,
+    given: Mapping[str, np.ndarray],
+) -> LossSurface:
+    """Return the loss surface of a copy of a model; refuse weights that are not its own."""
     network = _copy(model)
-    if network.layout.size != plane.center.size:
-        raise LossmapError(
-            f"plane: {plane.center.size} parameters, but the model has {network.layout.size}; "
-            "give the model that the plane was made of"
-        )
+    for name, theta in given.items():
+        if network.layout.size != theta.size:
+            raise LossmapError(
+                f"{name}: {theta.size} parameters, but the model has {network.layout.size}; "
+                f"give the model that the {name} was made of"
+            )
     device = network.theta.device
     fixed = [(inputs.to(device), labels.to(device)) for inputs, labels in batches]
-    surface = LossSurface.over(network, fixed, bn_statistics)
-    return evaluate_grid(surface, plane, resolution, extent, logger)
+    return LossSurface.over(network, fixed, bn_statistics)
+
+
+def evaluate_line(
+    model: nn.Module,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    start: np.ndarray,
+    end: np.ndarray,
+    *,
+    resolution: int = 25,
+    bn_statistics: str = "batch",
+) -> Line:
+    """Evaluate the mean cross-entropy (nats) on the straight line between two weight vectors.
+
+    Parameters
+    ----------
+    model : the network; its device is used
+    batches : inputs, and labels as int64, fixed: batch norm by ``batch`` depends on them
+    start, end : float32 (params,), for example of `flatten` or `load_run`
+    resolution : number of points, both ends among them
+    bn_statistics : ``batch``, each batch's own, or ``recalibrate``, estimated anew at each point:
+        no running statistics belong to both ends
+
+    Returns
+    -------
+    Line
+        ``loss`` and ``accuracy`` at ``positions``, ``barrier`` by the definition there.
+
+    Raises
+    ------
+    LossmapError
+        An end is of another network, or a setting is not possible.
+    """
+    if resolution < 2:
+        raise LossmapError(f"resolution is {resolution}, expected at least 2: both ends")
+    check_choice("bn_statistics", bn_statistics, ("batch", "recalibrate"))
+    surface = _open(model, batches, bn_statistics, {"start": start, "end": end})
+    return measure_line(connect(start, end, resolution), surface)

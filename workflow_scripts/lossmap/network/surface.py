@@ -50,7 +50,7 @@ class LossSurface:
 
     Parameters
     ----------
-    dataset : its training images are evaluated, without augmentation
+    dataset : its training images are evaluated, without augmentation, or those of another `split`
     network : ``factory``, ``width``, ``classes``, ``channels``, ``seed``
     evaluation : ``images``, ``batch``, ``seed``: the fixed, class-balanced subset and its batches
     bn_statistics : ``batch`` normalizes by each evaluation batch itself, so that the loss depends
@@ -74,14 +74,16 @@ class LossSurface:
         bn_statistics: str,
         device: str,
         precision: str = "float32",
+        split: str = "train",
     ):
         batch = evaluation["batch"]
         if bn_statistics in ("center", "initial") and device == "cpu":
             batch = min(batch, CPU_BATCH)
-        rows = choose_balanced(dataset.train_labels, evaluation["images"], evaluation["seed"])
+        labels = getattr(dataset, f"{split}_labels")
+        rows = choose_balanced(labels, evaluation["images"], evaluation["seed"])
         with explain_memory("evaluation, before it began: images and network"):
             made = create_network(network, device, dataset)
-            images = move_images(dataset, "train", device, precision=precision)
+            images = move_images(dataset, split, device, precision=precision)
             chosen = torch.from_numpy(rows).to(device).split(batch)
             batches = [(images.normalize(images.pixels[r]), images.labels[r]) for r in chosen]
             self._begin(made, batches, bn_statistics, precision)
@@ -247,34 +249,58 @@ def open_surface(
 
     Parameters
     ----------
-    trajectory : the run's artifact: says which network it is and holds the running statistics
-    dataset : what the run was trained on
+    trajectory, dataset, spec, device : as of `open_surface_at`
     basis : whose center's running statistics are used where ``bn_statistics`` is ``center``
-    spec : ``evaluation``, ``bn_statistics`` and, other than float32, ``precision``
-    device : ``cpu`` or ``cuda``
 
     Raises
     ------
     LossmapError
-        The basis has another number of parameters than the network, or ``center`` is asked for and
-        the center is the untrained network.
+        The basis has another number of parameters than the network, or as `open_surface_at`.
     """
-    made = read_provenance(trajectory).parameters()
-    if "checkpoints" not in made:  # a network that was loaded was trained before
-        check_statistics(spec["bn_statistics"], basis.center_epoch, str(trajectory))
-    network, dataset = describe_network(made["network"], dataset), use_moments(dataset, made)
-    precision = spec.get("precision", "float32")
-    surface = LossSurface(
-        dataset, network, spec["evaluation"], spec["bn_statistics"], device, precision
-    )
+    surface = open_surface_at(trajectory, dataset, basis.center_epoch, spec, device)
     expected = surface.network.layout.size
     if basis.center.size != expected:
         raise LossmapError(
             f"{trajectory}: its network has {expected} parameters, but the basis has "
             f"{basis.center.size}; rebuild the basis of this run"
         )
+    return surface
+
+
+def open_surface_at(
+    trajectory: str | Path,
+    dataset: Dataset,
+    epoch: int,
+    spec: dict,
+    device: str,
+    split: str = "train",
+) -> LossSurface:
+    """Return the loss surface of a run's network, with the buffers that it had at an epoch.
+
+    Parameters
+    ----------
+    trajectory : the run's artifact: says which network it is and holds the running statistics
+    dataset : what the run was trained on
+    epoch : of the snapshot whose running statistics are used where ``bn_statistics`` is ``center``
+    spec : ``evaluation``, ``bn_statistics`` and, other than float32, ``precision``
+    device : ``cpu`` or ``cuda``
+    split : ``train`` or ``test``: the images that are evaluated
+
+    Raises
+    ------
+    LossmapError
+        ``center`` is asked for and the epoch's network is untrained, or there is no such epoch.
+    """
+    made = read_provenance(trajectory).parameters()
+    if "checkpoints" not in made:  # a network that was loaded was trained before
+        check_statistics(spec["bn_statistics"], epoch, str(trajectory))
+    network, dataset = describe_network(made["network"], dataset), use_moments(dataset, made)
+    precision = spec.get("precision", "float32")
+    surface = LossSurface(
+        dataset, network, spec["evaluation"], spec["bn_statistics"], device, precision, split
+    )
     with stream(trajectory, Trajectory) as run:
-        row = find_snapshot(run["epochs"][()], basis.center_epoch, trajectory)
+        row = find_snapshot(run["epochs"][()], epoch, trajectory)
         first, center = read_snapshot(run, 0), read_snapshot(run, row)
     del first["thetas"], center["thetas"]
     surface.set_buffers(**first)
@@ -342,7 +368,7 @@ def evaluate_grid(
     surface : the loss as a function of θ
     basis : whose first plane is evaluated
     resolution : number of values of α and of β, odd, so that the center is a grid point
-    extent : α and β run from −extent to extent
+    extent : α and β run from −extent to extent, around the plane's middle
     log : receives a line per row
     check : of a surface in bfloat16 or TF32: ``points`` to evaluate in float32 as well, and
         ``bound``, the largest deviation of their losses
@@ -350,7 +376,8 @@ def evaluate_grid(
     Returns
     -------
     Grid
-        ``loss[i, j]`` at alphas[i], betas[j]; the point (0, 0) is the plain loss at the center.
+        ``loss[i, j]`` at alphas[i], betas[j]; the point (0, 0) is the plain loss at the center. Of
+        a plane through three points, the middle is their mean.
 
     Raises
     ------
@@ -359,7 +386,7 @@ def evaluate_grid(
     """
     center = surface.to_device(basis.center)
     first, second = surface.to_device(basis.scaled_directions())
-    alphas = betas = spread_positions(resolution, extent)
+    alphas, betas = basis.middle[:, None] + spread_positions(resolution, extent)
     loss, accuracy = np.full((2, resolution, resolution), np.nan)
 
     def at(i: int, j: int) -> torch.Tensor:

@@ -16,6 +16,7 @@ from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.embedding import AXIS_NAMES, Embedding
 from lossmap.artifacts.grid import Grid
+from lossmap.artifacts.line import Line
 from lossmap.artifacts.store import digest_of, load, load_part, read_provenance, stream
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.interactive.curves import draw_curves
@@ -41,6 +42,12 @@ MEASURES = {
     "train_accuracy": "training accuracy",
     "test_accuracy": "test accuracy",
     "theta_norm": "L2 norm of the parameters",
+}
+ALONG_LINES = {
+    "loss": MEASURES["train_loss"],
+    "test_loss": MEASURES["test_loss"],
+    "accuracy": MEASURES["train_accuracy"],
+    "test_accuracy": MEASURES["test_accuracy"],
 }
 
 
@@ -163,6 +170,18 @@ def collect_curves(results: Path, title: str, runs: Mapping[str, str]) -> View:
         with stream(results / "trajectory" / f"{name}.h5", Trajectory) as run:
             curves[label] = {key: run[key][()] for key in ("epochs", *SNAPSHOT_CURVES)}
     return _view(title, draw_curves(curves, MEASURES))
+
+
+def collect_lines(results: Path, title: str, lines: Mapping[str, str]) -> View:
+    """Return loss and accuracy along some lines, the barrier of each beside its name."""
+    curves = {}
+    for name, label in lines.items():
+        line = load(results / "line" / f"{name}.h5", Line)
+        barrier = f", barrier {line.barrier:.2g} nats" if line.barrier_end > 0 else ""
+        curves[f"{label} ({name}){barrier}"] = vars(line)
+    return _view(
+        title, draw_curves(curves, ALONG_LINES, along=("positions", "position on the line"))
+    )
 
 
 def _view(title: str, figure: go.Figure) -> View:

@@ -16,6 +16,7 @@ from lossmap.page.collect import (
     collect_embedding,
     collect_item,
     collect_landscape,
+    collect_lines,
     embed,
     tabulate_artifacts,
     tabulate_times,
@@ -56,6 +57,7 @@ def render_index(results: Path, plan: Mapping, captions: Mapping[str, Path]) -> 
     ]
     views = {
         "landscapes": [collect_landscape(results, each) for each in plan["landscapes"]],
+        "lines": [collect_lines(results, *each) for each in plan["lines"].items()],
         "embeddings": [collect_embedding(results, each) for each in plan["embeddings"]],
         "curves": [collect_curves(results, *each) for each in plan["runs"].items()],
     }

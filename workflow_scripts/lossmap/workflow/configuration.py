@@ -3,7 +3,7 @@
 Everything that can be wrong with a configuration is found here, before any job starts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -33,8 +33,8 @@ RULES |= {path.stem for path in _RULE_FILES} - {"common"}  # which holds no rule
 _KINDS = {"datasets": "dataset", "bases": "basis", "techniques": "technique"}
 """Registries whose entries have a kind, and what the schema calls such an entry."""
 CIFAR_FILES = {"cifar10": "cifar10.h5", "cifar100": "cifar100.h5"}
-LANDSCAPES = ("grids", "projections", "rings")
-"""Registries whose entries are evaluated on a plane."""
+LANDSCAPES = ("grids", "projections", "rings", "lines")
+"""Registries whose entries are evaluated on a plane, if they name a basis."""
 MIN_SNAPSHOTS = 3
 """Fewer do not span a plane."""
 
@@ -377,22 +377,68 @@ def _check_bases(config: dict) -> None:
                 f"{count} snapshots, expected at least {MIN_SNAPSHOTS} within 0 to "
                 f"{epochs[-1]}; run '{basis['run']}' {_describe_epochs(config, basis['run'])}"
             )
+        center = {"run": basis["run"], "epoch": basis["center"]}
+        _check_points(config, [center, *basis.get("through", ())], f"bases.{name}")
+
+
+def _check_lines(config: dict) -> None:
+    for name, line in config["lines"].items():
+        where = f"lines.{name}"
+        if "basis" in line:
+            last = 2 * len(config["bases"][line["basis"]].get("seeds", [0])) - 1
+            if line.get("direction", 0) > last:
+                raise LossmapError(
+                    f"configuration: {where}.direction is {line['direction']}, but basis "
+                    f"'{line['basis']}' has directions 0 to {last}; name one of these"
+                )
+            continue
+        _check_points(config, [line["from"], line["to"]], where)
+        if statistics_of(config, line) not in ("batch", "recalibrate"):
+            raise LossmapError(
+                f"configuration: bn_statistics is '{config['bn_statistics']}', but no running "
+                f"statistics belong to both ends of {where}; set {where}.bn_statistics to batch or "
+                "recalibrate"
+            )
+
+
+def _check_points(config: dict, points: list[dict], where: str) -> None:
+    """Refuse snapshots that are one and the same, or whose runs differ in network or data."""
+    found = [(point["run"], epoch_of(config, **point, where=where)) for point in points]
+    for run, epoch in found:
+        if found.count((run, epoch)) > 1:
+            raise LossmapError(
+                f"configuration: {where} names epoch {epoch} of run '{run}' twice; name different "
+                "snapshots"
+            )
+        for key in ("dataset", "network", "arguments", "width", "normalize"):
+            first, other = (config["runs"][each].get(key) for each in (found[0][0], run))
+            if first != other:
+                raise LossmapError(
+                    f"configuration: {where} joins run '{found[0][0]}' of {key} '{first}' and run "
+                    f"'{run}' of '{other}', expected one network on one data set; name other runs"
+                )
+
+
+def _on_planes(config: dict) -> Iterator[tuple[str, dict]]:
+    """Yield place and entry of everything that is evaluated on a plane."""
+    for registry in LANDSCAPES:
+        for name, entry in config[registry].items():
+            if "basis" in entry:
+                yield f"{registry}.{name}", entry
 
 
 def _check_landscapes(config: dict) -> None:
-    for registry in LANDSCAPES:
-        for name, entry in config[registry].items():
-            where = f"{registry}.{name}"
-            basis = config["bases"][entry["basis"]]
-            epoch = epoch_of(config, basis["run"], basis["center"], f"bases.{entry['basis']}")
-            untrained = epoch == 0 and not is_imported(config, basis["run"])
-            if untrained and statistics_of(config, entry) == "center":
-                key = f"{where}.bn_statistics" if "bn_statistics" in entry else "bn_statistics"
-                raise LossmapError(
-                    f"configuration: {key} is 'center', but the center of {where} is the untrained "
-                    "network, whose running statistics mean nothing; use 'batch' or 'recalibrate', "
-                    "or 'initial' where mean 0 and variance 1 are what is meant"
-                )
+    for where, entry in _on_planes(config):
+        basis = config["bases"][entry["basis"]]
+        epoch = epoch_of(config, basis["run"], basis["center"], f"bases.{entry['basis']}")
+        untrained = epoch == 0 and not is_imported(config, basis["run"])
+        if untrained and statistics_of(config, entry) == "center":
+            key = f"{where}.bn_statistics" if "bn_statistics" in entry else "bn_statistics"
+            raise LossmapError(
+                f"configuration: {key} is 'center', but the center of {where} is the untrained "
+                "network, whose running statistics mean nothing; use 'batch' or 'recalibrate', "
+                "or 'initial' where mean 0 and variance 1 are what is meant"
+            )
 
 
 def _check_rings(config: dict) -> None:
@@ -405,7 +451,7 @@ def _check_rings(config: dict) -> None:
 
 
 def statistics_of(config: dict, entry: dict) -> str:
-    """Return the batch-norm statistics of a grid, projection or ring."""
+    """Return the batch-norm statistics of a grid, projection, ring or line."""
     return entry.get("bn_statistics", config["bn_statistics"])
 
 
@@ -416,8 +462,9 @@ def _check_evaluation(config: dict) -> None:
             f"configuration: evaluation.batch is {batch} for {images} images; every batch needs at "
             "least 2 images: choose a batch that divides evaluation.images"
         )
-    for entry in (e for each in LANDSCAPES for e in config[each].values()):
-        run = config["bases"][entry["basis"]]["run"]
+    evaluated = [config["bases"][entry["basis"]]["run"] for _, entry in _on_planes(config)]
+    evaluated += [line["from"]["run"] for line in config["lines"].values() if "from" in line]
+    for run in evaluated:
         _check_images(config, run, "evaluation.images", images)
     for run in config["runs"]:
         wanted = (metrics_of(config, run) or {"images": 0})["images"]
@@ -459,6 +506,7 @@ def _check_figures(config: dict) -> None:
             for index, series in enumerate(panel.get("series", [])):
                 _check_series(config, series, f"{where}.series.{index}.runs")
             _check_projection(config, panel, where)
+            _check_marks(config, panel, where)
             _check_curve(config, panel, where)
             for epoch in panel.get("epochs", []):
                 epoch_of(config, panel["run"], epoch, f"{where}.epochs")
@@ -519,6 +567,16 @@ def _check_projection(config: dict, panel: dict, where: str) -> None:
             f"'{projected['basis']}') on grid '{panel['grid']}' (basis '{drawn['basis']}'); "
             "both must have one basis"
         )
+
+
+def _check_marks(config: dict, panel: dict, where: str) -> None:
+    if "points" in panel.get("marks", ()) and "grid" in panel:
+        basis = config["grids"][panel["grid"]]["basis"]
+        if "through" not in config["bases"][basis]:
+            raise LossmapError(
+                f"configuration: {where}.marks has 'points', but basis '{basis}' is of method "
+                f"'{config['bases'][basis]['method']}', which is laid through none; remove it"
+            )
 
 
 def _check_tables(config: dict) -> None:
@@ -635,6 +693,7 @@ _CHECKS = (
     _check_bases,
     _check_landscapes,
     _check_rings,
+    _check_lines,
     _check_clouds,
     _check_embeddings,
     _check_evaluation,

@@ -19,7 +19,13 @@ from lossmap.workflow.configuration import (
     run_recipe,
     statistics_of,
 )
-from lossmap.workflow.specs import network_spec
+from lossmap.workflow.specs import (
+    network_spec,
+    run_of_grid,
+    run_of_line,
+    run_of_projection,
+    run_of_ring,
+)
 
 UNKNOWN = {"parameters": 10_000_000, "macs": 500_000_000}
 """Assumed for a network that declares no size."""
@@ -192,7 +198,8 @@ def basis_cost(config: dict, name: str) -> Cost:
     """Return the cost of a plane."""
     entry = config["bases"][name]
     size, axes = _sizes(config, entry["run"]), 2 * len(entry.get("seeds", [0]))
-    memory = BASE_MB + STREAM_MB + (4 * axes + 2) * size.theta_mb
+    points = 8 * ("through" in entry)  # two displacements in float64, and the points
+    memory = BASE_MB + STREAM_MB + (4 * axes + 2 + points) * size.theta_mb
     return Cost(2.0 * size.snapshots**2 * size.parameters, int(memory), (axes + 1) * size.theta_mb)
 
 
@@ -200,14 +207,15 @@ def grid_cost(config: dict, name: str) -> Cost:
     """Return the cost of a landscape."""
     entry = config["grids"][name]
     points = entry.get("resolution", config["grid"]["resolution"]) ** 2
-    return _evaluation_cost(config, entry, lambda snapshots: points)
+    return _evaluation_cost(config, entry, run_of_grid(config, name), lambda snapshots: points)
 
 
 def projection_cost(config: dict, name: str) -> Cost:
     """Return the cost of a projection."""
     entry = config["projections"][name]
     planes = len(config["bases"][entry["basis"]].get("seeds", [0]))
-    return _evaluation_cost(config, entry, lambda snapshots: snapshots * (1 + 2 * planes))
+    run = run_of_projection(config, name)
+    return _evaluation_cost(config, entry, run, lambda snapshots: snapshots * (1 + 2 * planes))
 
 
 def ring_cost(config: dict, name: str) -> Cost:
@@ -215,11 +223,18 @@ def ring_cost(config: dict, name: str) -> Cost:
     entry = config["rings"][name]
     planes = len(config["bases"][entry["basis"]].get("seeds", [0]))
     points = planes * (config["ring"]["points"] + 1) + 1 + TRAINING_PASSES
-    return _evaluation_cost(config, entry, lambda snapshots: points)
+    return _evaluation_cost(config, entry, run_of_ring(config, name), lambda snapshots: points)
 
 
-def _evaluation_cost(config: dict, entry: dict, count: Callable[[int], int]) -> Cost:
-    size = _sizes(config, config["bases"][entry["basis"]]["run"])
+def line_cost(config: dict, name: str) -> Cost:
+    """Return the cost of a line: its points, over training and over at most as many test images."""
+    entry = config["lines"][name]
+    points = 2 * entry.get("resolution", config["line"]["resolution"])
+    return _evaluation_cost(config, entry, run_of_line(config, name), lambda snapshots: points)
+
+
+def _evaluation_cost(config: dict, entry: dict, run: str, count: Callable[[int], int]) -> Cost:
+    size = _sizes(config, run)
     passes = 2 if statistics_of(config, entry) == "recalibrate" else 1
     points = passes * count(size.snapshots)
     memory = BASE_MB + TORCH_MB + 12 * size.theta_mb + size.data_mb + size.batch_mb / 4

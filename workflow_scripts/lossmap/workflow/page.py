@@ -3,7 +3,15 @@
 from pathlib import Path
 
 from lossmap.workflow.configuration import embedding_names
-from lossmap.workflow.specs import LEDGER, data_title, embedding_spec, run_title, statistics_of
+from lossmap.workflow.specs import (
+    LEDGER,
+    data_title,
+    embedding_spec,
+    line_title,
+    run_of_line,
+    run_title,
+    statistics_of,
+)
 from lossmap.workflow.targets import all_targets, papers
 
 PAPERS = {
@@ -23,7 +31,8 @@ def page_plan(config: dict) -> dict:
     dict
         ``scale`` and a sentence on it; ``judge``, ``ledger`` (None without claims), ``papers`` (a
         list with ``name``, ``title`` and the artifacts of each), ``landscapes``, ``embeddings``,
-        ``runs`` (by data set, their titles by name) and ``artifacts``, all of them.
+        ``lines`` (by data set and kind) and ``runs`` (by data set), their titles by name, and
+        ``artifacts``, all of them.
     """
     return {
         "scale": config["scale"],
@@ -35,6 +44,7 @@ def page_plan(config: dict) -> dict:
             for name, targets in papers(config).items()
         ],
         "landscapes": _landscapes(config),
+        "lines": _lines(config),
         "embeddings": _embeddings(config),
         "runs": _runs(config),
         "artifacts": all_targets(config),
@@ -67,12 +77,23 @@ def _landscapes(config: dict) -> list[dict]:
         kind = (basis["run"], basis["method"], statistics_of(config, entry))
         run, method, _ = kind
         data = data_title(config, run)
-        title = f"{method.upper()} plane, {run_title(config, run)}, {data} ({run})"
+        plane = "Plane through three points" if method == "points" else f"{method.upper()} plane"
+        title = f"{plane}, {run_title(config, run)}, {data} ({run})"
         if kind[2] != config["bn_statistics"]:
             title += f", batch norm: {kind[2]}"
         group = found.setdefault(kind, {"title": title, "centers": []})
         group["centers"].append({"grid": f"grid/{name}", "basis": f"basis/{entry['basis']}"})
     return sorted(found.values(), key=lambda group: not group["title"].startswith("PCA"))
+
+
+def _lines(config: dict) -> dict[str, dict[str, str]]:
+    """Return the lines between two snapshots and those through a center apart."""
+    found: dict[str, dict[str, str]] = {}
+    for name, entry in config["lines"].items():
+        run = run_of_line(config, name)
+        kind = "through a center" if "basis" in entry else "between two snapshots"
+        found.setdefault(f"{data_title(config, run)}: {kind}", {})[name] = line_title(config, name)
+    return found
 
 
 def _embeddings(config: dict) -> list[dict]:

@@ -32,6 +32,7 @@ STAGES = {
     "grids": "grid",
     "projections": "projection",
     "rings": "ring",
+    "lines": "line",
     "clouds": "distance",
     "embeddings": "embedding",
     "tables": "table",
@@ -233,7 +234,15 @@ def basis_spec(config: dict, name: str) -> dict:
     method = entry["method"]
     own = resolve_kind("basis", method, config.get(method, {}) | entry)
     own = {key: value for key, value in own.items() if key not in ("run", "center")}
+    if "through" in own:
+        where = f"bases.{name}.through"
+        own["through"] = [_snapshot_spec(config, point, where) for point in own["through"]]
     return {"method": method, "center_epoch": epoch, **own}
+
+
+def _snapshot_spec(config: dict, point: dict, where: str) -> dict:
+    """Return run and epoch of one snapshot."""
+    return {"run": point["run"], "epoch": epoch_of(config, point["run"], point["epoch"], where)}
 
 
 def grid_spec(config: dict, name: str) -> dict:
@@ -274,6 +283,28 @@ def ring_spec(config: dict, name: str) -> dict:
     }
 
 
+def line_spec(config: dict, name: str) -> dict:
+    """Return where a line lies, and on what it is evaluated."""
+    entry = config["lines"][name]
+    shared = {
+        "resolution": entry.get("resolution", config["line"]["resolution"]),
+        "bn_statistics": statistics_of(config, entry),
+        "evaluation": config["evaluation"],
+    }
+    if "basis" in entry:
+        extent = float(entry.get("extent", config["line"]["extent"]))
+        place = {"basis": entry["basis"], "direction": entry.get("direction", 0), "extent": extent}
+        return place | shared
+    where = f"lines.{name}"
+    return {end: _snapshot_spec(config, entry[end], where) for end in ("from", "to")} | shared
+
+
+def line_title(config: dict, name: str) -> str:
+    """Return what a line is called in a figure; ``{data}`` in it is its data set."""
+    title = config["lines"][name].get("title", name)
+    return title.replace("{data}", data_title(config, run_of_line(config, name)))
+
+
 def figure_spec(config: dict, name: str, registry: str = "figures") -> dict:
     """Return what a figure shows and how it looks; ``{epoch}`` and ``{data}`` are filled in.
 
@@ -298,6 +329,8 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
             panel["title"] = panel.get("title", "").replace("{data}", data_title(config, run))
         if "runs" in cloud:
             panel["labels"] = {run: run_title(config, run) for run in cloud["runs"]}
+    if "lines" in panel:
+        panel["labels"] = {line: line_title(config, line) for line in panel["lines"]}
     if "grid" in panel:
         panel["basis"] = config["grids"][panel["grid"]]["basis"]
         basis = config["bases"][panel["basis"]]
@@ -461,6 +494,12 @@ def run_of_ring(config: dict, name: str) -> str:
     return config["bases"][config["rings"][name]["basis"]]["run"]
 
 
+def run_of_line(config: dict, name: str) -> str:
+    """Return the run at position 0 of a line."""
+    entry = config["lines"][name]
+    return config["bases"][entry["basis"]]["run"] if "basis" in entry else entry["from"]["run"]
+
+
 def run_of_jumps(config: dict, name: str) -> str:
     """Return the run whose minimum is jumped from."""
     return config["minima"][jump_names(config)[name][0]]["run"]
@@ -472,8 +511,10 @@ def trajectory_sources(config: dict, run: str) -> list[str]:
 
 
 def basis_sources(config: dict, name: str) -> list[str]:
-    """Return the run that a plane is fitted to."""
-    return [f"trajectory/{config['bases'][name]['run']}"]
+    """Return the run that a plane is of, and those of the other points that it is laid through."""
+    entry = config["bases"][name]
+    runs = [entry["run"], *(point["run"] for point in entry.get("through", ()))]
+    return [f"trajectory/{run}" for run in dict.fromkeys(runs)]
 
 
 def grid_sources(config: dict, name: str) -> list[str]:
@@ -491,9 +532,18 @@ def ring_sources(config: dict, name: str) -> list[str]:
     return _plane_sources(config, config["rings"][name]["basis"])
 
 
+def line_sources(config: dict, name: str) -> list[str]:
+    """Return the runs of both ends, or basis and run, and the data set."""
+    entry = config["lines"][name]
+    if "basis" in entry:
+        return _plane_sources(config, entry["basis"])
+    runs = dict.fromkeys(entry[end]["run"] for end in ("from", "to"))
+    return [*(f"trajectory/{run}" for run in runs), *trajectory_sources(config, next(iter(runs)))]
+
+
 def _plane_sources(config: dict, basis: str) -> list[str]:
-    (run,) = basis_sources(config, basis)
-    return [f"basis/{basis}", run, *trajectory_sources(config, run.partition("/")[2])]
+    run = config["bases"][basis]["run"]
+    return [f"basis/{basis}", f"trajectory/{run}", *trajectory_sources(config, run)]
 
 
 def jumps_sources(config: dict, name: str) -> list[str]:

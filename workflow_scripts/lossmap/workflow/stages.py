@@ -20,6 +20,7 @@ from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.figure import Animation, Figure, Table
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.jumps import Jumps, spec_of_resume_points
+from lossmap.artifacts.line import Line
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.trajectory import Trajectory
@@ -234,6 +235,12 @@ for _stage in (
         Ring,
         _in("rings"),
         Maker("ring", specs.ring_spec, specs.ring_sources, costs.ring_cost, run=specs.run_of_ring),
+    ),
+    Stage(
+        "line",
+        Line,
+        _in("lines"),
+        Maker("line", specs.line_spec, specs.line_sources, costs.line_cost, run=specs.run_of_line),
     ),
     Stage(
         "jumps",

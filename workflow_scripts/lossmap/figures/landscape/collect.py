@@ -1,8 +1,9 @@
 """Collects what surfaces and contour maps draw: artifacts in, finished arrays out.
 
 A landscape panel holds `alphas` (n_alpha,), `betas` (n_beta,), `loss` (n_alpha, n_beta) in nats
-and, where asked for, `center` and `converged` (3,) as (alpha, beta, loss), `trajectory`
-(snapshots, 3) likewise and `epochs` (snapshots,). A loss that is not known at a point is NaN.
+and, where asked for, `center`, `converged`, `second` and `third` (3,) as (alpha, beta, loss),
+`trajectory` (snapshots, 3) likewise and `epochs` (snapshots,). A loss that is not known at a point
+is NaN.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ from lossmap.figures.sources import Panel, Sources, Spec, find_source
 from lossmap.geometry.interpolation import interpolate_loss
 from lossmap.kinds import check_choice
 
-MARKS = ("center", "converged")
+MARKS = ("center", "converged", "points")
 HEIGHTS = ("true", "projected")
 
 
@@ -37,6 +38,10 @@ def collect_landscape(panel: Spec, spec: Spec, sources: Sources, where: str) -> 
         check_choice(f"{where}: marks", mark, MARKS)
         if mark == "center":
             found["center"] = np.array([0.0, 0.0, interpolate_loss(grid, 0.0, 0.0)])
+        elif mark == "points":
+            places = load_part(find_source(panel, "basis", sources, where), Basis, "points")
+            for name, place in zip(("second", "third"), places[1:], strict=True):
+                found[name] = np.array([*place, interpolate_loss(grid, *place)])
         else:
             path = find_source(panel, "basis", sources, where)
             coordinates = load_part(path, Basis, "coordinates")

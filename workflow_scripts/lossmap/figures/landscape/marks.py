@@ -12,10 +12,12 @@ from lossmap.figures.style import CENTER, CONVERGED, INK, ZORDER, points
 
 Extent = tuple[float, float]
 
-POINTS = ("center", "converged")
+POINTS = ("center", "converged", "second", "third")
 MARKS = {
     "center": ("o", 5.4, CENTER, "white", "center"),
     "converged": ("D", 3.4, CONVERGED, INK, "converged point, projected"),
+    "second": ("P", 4.8, "#56b4e9", INK, "second point"),
+    "third": ("X", 4.8, "#f0a3d8", INK, "third point"),
     "start": ("^", 4.8, "white", INK, "start of training"),
     "end": ("s", 4.0, INK, "white", "end of training"),
 }
