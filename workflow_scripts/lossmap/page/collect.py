@@ -13,7 +13,7 @@ from PIL import Image
 from plotly import graph_objects as go
 
 from lossmap.artifacts.basis import Basis
-from lossmap.artifacts.curves import SNAPSHOT_CURVES
+from lossmap.artifacts.curves import LOSS_LABEL, SNAPSHOT_CURVES
 from lossmap.artifacts.embedding import AXIS_NAMES, Embedding
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.store import digest_of, load, load_part, read_provenance, stream
@@ -36,8 +36,8 @@ MEDIA = {
 LARGE = 200_000
 """Bytes of a picture that is worth a second of packing it anew."""
 MEASURES = {
-    "train_loss": "training loss (nats)",
-    "test_loss": "test loss (nats)",
+    "train_loss": "training {loss}",
+    "test_loss": "test {loss}",
     "train_accuracy": "training accuracy",
     "test_accuracy": "test accuracy",
     "theta_norm": "L2 norm of the parameters",
@@ -125,7 +125,9 @@ def collect_landscape(results: Path, entry: Mapping) -> View:
             name = f"epoch {epoch}, {each['grid'].partition('/')[2]}"
             centers[row] = epoch, replace(centers[row][1], name=name)
     order = np.argsort(epochs, kind="stable")
-    return _view(entry["title"], draw_landscape([centers[row][1] for row in order]))
+    label = load_part(results / f"{entry['centers'][0]['grid']}.h5", Grid, "loss_label")
+    drawn = draw_landscape([centers[row][1] for row in order], loss_label=label or LOSS_LABEL)
+    return _view(entry["title"], drawn)
 
 
 def _read_center(results: Path, entry: Mapping) -> tuple[int, Center]:
@@ -153,16 +155,25 @@ def collect_embedding(results: Path, entry: Mapping) -> View:
     if len(origins.sources) < 2:
         del columns["run"]
     axis = AXIS_NAMES.get(entry["method"], entry["method"])
-    return _view(entry["title"], draw_embedding(found.points, columns, axis=axis))
+    label = origins.loss_label or LOSS_LABEL
+    drawn = draw_embedding(found.points, columns, axis=axis, loss_label=label)
+    return _view(entry["title"], drawn)
 
 
 def collect_curves(results: Path, title: str, runs: Mapping[str, str]) -> View:
     """Return the curves of the runs on one data set."""
     curves = {}
     for name, label in runs.items():
-        with stream(results / "trajectory" / f"{name}.h5", Trajectory) as run:
+        path = results / "trajectory" / f"{name}.h5"
+        loss = load_part(path, Trajectory, "loss_label") or LOSS_LABEL  # of one task, as its data
+        with stream(path, Trajectory) as run:
             curves[label] = {key: run[key][()] for key in ("epochs", *SNAPSHOT_CURVES)}
-    return _view(title, draw_curves(curves, MEASURES))
+    known = {
+        key: words.format(loss=loss)
+        for key, words in MEASURES.items()
+        if any(np.isfinite(found[key]).any() for found in curves.values())
+    }
+    return _view(title, draw_curves(curves, known))
 
 
 def _view(title: str, figure: go.Figure) -> View:
