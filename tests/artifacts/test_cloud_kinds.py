@@ -154,4 +154,5 @@ def test_taking_rows_takes_them_of_every_field():
     assert taken.epoch.tolist() == [0, 0]
     assert taken.direction.tolist() == [3, 4]
     assert taken.sources == ["één", "twee"]
-    assert all(len(v) == 2 for v in vars(taken).values())
+    assert taken.loss_label == "squared error"
+    assert all(len(v) == 2 for name, v in vars(taken).items() if name != "loss_label")
