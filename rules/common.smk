@@ -18,12 +18,13 @@ from lossmap.errors import LossmapError
 from lossmap.figures.movies import choose_movie
 from lossmap.page.seal import is_sealed
 from lossmap.workflow import engine
-from lossmap.workflow.configuration import load_configuration
+from lossmap.workflow.configuration import load_configuration, own_runs
 from lossmap.workflow.deaths import explain_deaths
 from lossmap.workflow.estimate import estimate_spec
 from lossmap.workflow.expected import Expected
 from lossmap.workflow.freshness import is_whole, mend_times, survey
 from lossmap.workflow.page import page_plan, page_sources
+from lossmap.workflow.preflight import describe_run
 from lossmap.workflow.stages import (
     Pack,
     all_makers,
@@ -48,6 +49,10 @@ def one_line():
 with one_line():
     config = load_configuration(ROOT / "config", config, engine.config_files(workflow))
     declare_extensions(config)
+
+if engine.is_main_process(workflow):
+    for run in own_runs(ROOT / "config", config):
+        print(describe_run(config, run), file=sys.stderr)
 
 # Jobs may run elsewhere than Snakemake: a login node has no GPU, or another one.
 SUBMITS = engine.submits_jobs(workflow)
@@ -164,7 +169,7 @@ def upstream(rule, stage=None, suffixes=("",)):
         engine.force(workflow, map(str, stale))
         found = [source.split("/", 1) for source in EXPECTED.sources(made, names[0])]
         paths = [str(EXPECTED.path(*pair)) for pair in found if stage in (None, pair[0])]
-        return paths if stage is None else paths[0]
+        return paths if stage is None else next(iter(paths), [])  # a task has no data set
 
     return find
 

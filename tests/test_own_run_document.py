@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
 import lossmap
 from lossmap.artifacts.recording import list_epochs
+from lossmap.network.own_task import OwnTask
+from lossmap.network.surface import LossSurface
+from lossmap.network.training import Run
+from lossmap.workflow.configuration import load_configuration
+from lossmap.workflow.stages import spec_of
 
-TEXT = (Path(__file__).parents[1] / "docs" / "own_run.md").read_text()
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "docs" / "own_run.md").read_text()
+YAML = [block.split("```")[0] for block in TEXT.split("```yaml\n")[1:]]
 BLOCKS = [block.split("```")[0] for block in TEXT.split("```python\n")[1:]]
 
 
@@ -72,3 +80,25 @@ def test_notebook_goes_from_checkpoints_to_a_surface(tmp_path):
     batches = [(torch.randn(9, 4), torch.arange(9) % 3)]
     run_block("evaluate_landscape", model=model, batches=batches)
     assert (tmp_path / "surface.png").stat().st_size > 5000
+
+
+def test_the_task_of_the_document_trains_and_has_a_landscape(tmp_path, monkeypatch):
+    (block,) = (block for block in BLOCKS if "def make_task" in block)
+    (tmp_path / "mytask.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+    (given,) = (yaml.safe_load(each) for each in YAML if "mytask" in each)
+    config = load_configuration(ROOT / "config", given)
+    spec = spec_of(config, "trajectory", "mine")
+    task = OwnTask(**spec["task"])
+    run = Run(task, spec | {"epochs": 2}, "cpu")
+    run.measure()
+    for _ in range(2):
+        run.advance()
+    run.measure()
+    assert run.measured[-1]["train_loss"] < run.measured[0]["train_loss"]
+    evaluation = spec_of(config, "grid", "mine")["evaluation"]
+    surface = LossSurface(task, spec["network"], evaluation, "batch", "cpu")
+    found = surface.evaluate(run.network.theta)[0]
+    assert found == pytest.approx(run.measured[-1]["train_loss"], rel=1e-6)
+    figure = spec_of(config, "figure", "mine_curve")
+    assert [panel["draw"] for panel in figure["panels"]] == ["surface", "curve"]

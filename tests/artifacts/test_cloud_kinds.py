@@ -33,6 +33,7 @@ def make_origins():
         test_loss=random(ROWS) + 2,
         test_accuracy=random(ROWS) + 3,
         sources=["één", "twee"],
+        loss_label="squared error",
     )
 
 
@@ -57,7 +58,7 @@ KINDS = {"distance": make_cloud, "embedding": make_embedding}
 
 def flatten(value, prefix=""):
     """Return every array, list and number of an object by its path."""
-    if isinstance(value, np.ndarray | np.generic | list | float | int):
+    if isinstance(value, np.ndarray | np.generic | list | str | float | int):
         return {prefix: value}
     parts = value if isinstance(value, dict) else vars(value)
     return {k: v for name in parts for k, v in flatten(parts[name], f"{prefix}/{name}").items()}
@@ -153,4 +154,5 @@ def test_taking_rows_takes_them_of_every_field():
     assert taken.epoch.tolist() == [0, 0]
     assert taken.direction.tolist() == [3, 4]
     assert taken.sources == ["één", "twee"]
-    assert all(len(v) == 2 for v in vars(taken).values())
+    assert taken.loss_label == "squared error"
+    assert all(len(v) == 2 for name, v in vars(taken).items() if name != "loss_label")

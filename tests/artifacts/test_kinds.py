@@ -23,6 +23,7 @@ from lossmap.artifacts.trajectory import (
 from lossmap.errors import LossmapError
 
 PROVENANCE = Provenance("{}", "c0de", {})
+LABEL = "squared error (m²)"
 SNAPSHOTS, PARAMS, PLANES, CLASSES = 5, 7, 2, ["zero", "een", "twee"]
 
 
@@ -71,6 +72,7 @@ def make_ring():
         gram=random(PLANES, 2, 2),
         converged=random(PLANES, 2),
         converged_loss=random(PLANES),
+        loss_label=LABEL,
     )
 
 
@@ -93,7 +95,7 @@ def make_grid():
     loss[0, 0], loss[4, 2] = np.inf, np.nan
     checked = np.array([[0, 0], [2, 1]])
     axes = np.linspace(-1, 1, 5), np.linspace(-1, 1, 3)
-    return Grid(*axes, loss, random(5, 3), checked, random(2), 0.01)
+    return Grid(*axes, loss, random(5, 3), checked, random(2), 0.01, LABEL)
 
 
 def make_projection():
@@ -108,6 +110,7 @@ def make_projection():
         fitting_error_literal=np.array([2.5, 3.5]),
         non_finite_orthogonal=np.array([0, 2]),
         non_finite_literal=np.array([0, 0]),
+        loss_label=LABEL,
     )
 
 
@@ -122,7 +125,7 @@ ARRAYS = {
 
 
 def equal(found, wanted):
-    if isinstance(wanted, list | int | float):
+    if isinstance(wanted, list | str | int | float):
         return type(found) is type(wanted) and found == wanted
     return found.dtype == wanted.dtype and np.array_equal(
         found, wanted, equal_nan=wanted.dtype.kind == "f"
@@ -152,6 +155,8 @@ def test_digest_depends_on_every_field(tmp_path, name, field):
     value = getattr(wanted, field)
     if isinstance(value, list):
         other = [*value[:-1], "another"]
+    elif isinstance(value, str):
+        other = f"{value}, another"
     else:
         other = value + np.asarray(value).dtype.type(1)
     save(tmp_path / "a.h5", wanted, PROVENANCE)

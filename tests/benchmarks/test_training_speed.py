@@ -38,11 +38,11 @@ def check_same_numbers(dataset, spec: dict) -> None:
     module = build_network(**spec["network"], classes=10, channels=3).train()
     rule = {name: value for name, value in spec["optimizer"].items() if name != "name"}
     optimizer = torch.optim.SGD(module.parameters(), **rule)
-    plan = draw_epoch(run.images, spec["seed"], 0, spec["augmentation"])
+    plan = draw_epoch(run.feed.images, spec["seed"], 0, spec["augmentation"])
     expected = []
-    for start in range(0, len(run.images), spec["batch_size"]):
+    for start in range(0, len(run.feed), spec["batch_size"]):
         batch = slice(start, start + spec["batch_size"])
-        inputs, labels = take_batch(run.images, plan, batch)
+        inputs, labels = take_batch(run.feed.images, plan, batch)
         optimizer.zero_grad()
         loss = cross_entropy(module(inputs.contiguous()), labels)
         loss.backward()

@@ -97,9 +97,9 @@ def measure_training(
         synchronize(sizes.device)
         seconds = time.perf_counter() - started
     found = {
-        "images_per_second": epochs * len(run.images) / seconds,
+        "images_per_second": epochs * len(run.feed) / seconds,
         "first_epoch_seconds": started - begun,
-        "images": len(run.images),
+        "images": len(run.feed),
         "captured": all(update.captured for update in run.trainer.updates),
         "loss": float(run.iteration_loss[-1]),
         "peak_memory_mib": _take_peak_memory(sizes.device),
@@ -257,7 +257,7 @@ def train_on_signal(sizes: Sizes) -> None:
     while time.perf_counter() - started < sizes.seconds:
         run.advance()
         epochs += 1
-    print(epochs * len(run.images) / (time.perf_counter() - started))
+    print(epochs * len(run.feed) / (time.perf_counter() - started))
 
 
 def main() -> None:

@@ -88,11 +88,11 @@ def test_an_update_reads_only_tensors_that_stay_in_place(dataset, spec):
     run = Run(dataset, spec, "cpu")
     trainer: Trainer = run.trainer
     trainer.train(spec, 0)
-    places = {n: t.data_ptr() for n, t in vars(trainer._plan).items() if t is not None}
+    places = {n: t.data_ptr() for n, t in vars(trainer.feed._plan).items() if t is not None}
     trainer.train(spec, 1)
-    plan = draw_epoch(run.images, spec["seed"], 1, spec["augmentation"])
-    assert torch.equal(trainer._plan.order, plan.order)
-    assert places == {n: t.data_ptr() for n, t in vars(trainer._plan).items() if t is not None}
+    plan = draw_epoch(run.feed.images, spec["seed"], 1, spec["augmentation"])
+    assert torch.equal(trainer.feed._plan.order, plan.order)
+    assert places == {n: t.data_ptr() for n, t in vars(trainer.feed._plan).items() if t is not None}
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

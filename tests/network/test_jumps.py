@@ -17,7 +17,7 @@ from lossmap.artifacts.jumps import Jumps
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import read_provenance, stream
 from lossmap.errors import LossmapError
-from lossmap.network import checkpoint, jumps, trainer, training
+from lossmap.network import checkpoint, classification, jumps, training
 from lossmap.network.images import draw_epoch, move_images, take_batch
 from lossmap.network.jumps import jump_and_retrain
 from lossmap.network.parameters import create_network, describe_network
@@ -168,9 +168,9 @@ def kill_at(owner, name, count, make):
 
 
 MOMENTS = [
-    (trainer, "take_batch", 1),
-    (trainer, "take_batch", 5),
-    (trainer, "take_batch", 8),  # within the second step size
+    (classification, "take_batch", 1),
+    (classification, "take_batch", 5),
+    (classification, "take_batch", 8),  # within the second step size
     (checkpoint.Checkpoint, "_replace_state", 1),
     (checkpoint.Checkpoint, "_replace_state", 4),
     (checkpoint.Checkpoint, "rows", 2),  # while the rows are joined
@@ -188,7 +188,10 @@ MOMENTS = [
 def test_a_killed_job_ends_in_the_same_bytes(owner, name, count, retrain):
     undisturbed = retrain("whole").read_bytes()
     assert kill_at(owner, name, count, lambda: retrain("killed")) == signal.SIGKILL
-    assert kill_at(trainer, "take_batch", 2, lambda: retrain("killed")) in (0, signal.SIGKILL)
+    assert kill_at(classification, "take_batch", 2, lambda: retrain("killed")) in (
+        0,
+        signal.SIGKILL,
+    )
     assert retrain("killed").read_bytes() == undisturbed
 
 
@@ -290,7 +293,7 @@ def test_the_second_name_of_another_run_is_never_used(retrain, trained, other, d
 @pytest.mark.parametrize("name", ["thetas.f32", "buffers.f32", "state.h5"])
 def test_a_damaged_resume_point_of_one_step_size_trains_that_one_anew(retrain, name, caplog):
     fresh = retrain("fresh").read_bytes()
-    killed = kill_at(trainer, "take_batch", 8, lambda: retrain("killed"))  # in the second
+    killed = kill_at(classification, "take_batch", 8, lambda: retrain("killed"))  # in the second
     assert killed == signal.SIGKILL
     folder = next((retrain("fresh").parents[2] / "killed").glob(".resume/jumps/*/step-0_25"))
     flip(folder / name, 700)

@@ -33,7 +33,7 @@ sys.path.insert(0, sys.argv[1])
 from lossmap.artifacts import store
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.store import load
-from lossmap.network import checkpoint, trainer, training
+from lossmap.network import checkpoint, classification, training
 from lossmap.network.arithmetic import fix_arithmetic
 
 
@@ -99,7 +99,7 @@ def set_trap(moment, count, artifact):
     elif moment == "before state is replaced":
         before(os, "replace", onto("state.h5"))
     elif moment == "mid epoch":
-        before(trainer, "take_batch")
+        before(classification, "take_batch")
     elif moment == "mid artifact":
         before(store, "write_attributes", death=flush_and_die)
     elif moment == "before artifact is named":

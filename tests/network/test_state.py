@@ -90,9 +90,9 @@ def test_training_is_that_of_a_plain_loop(dataset, spec, name):
     plain = build_network(**spec["network"], classes=3, channels=3).train()
     options = {k: v for k, v in spec["optimizer"].items() if k != "name"}
     optimizer = torch.optim.SGD(plain.parameters(), **options)
-    plan = draw_epoch(run.images, spec["seed"], 0, spec["augmentation"])
-    for start in range(0, len(run.images), spec["batch_size"]):
-        inputs, labels = take_batch(run.images, plan, slice(start, start + spec["batch_size"]))
+    plan = draw_epoch(run.feed.images, spec["seed"], 0, spec["augmentation"])
+    for start in range(0, len(run.feed), spec["batch_size"]):
+        inputs, labels = take_batch(run.feed.images, plan, slice(start, start + spec["batch_size"]))
         optimizer.zero_grad()
         cross_entropy(plain(inputs), labels).backward()
         for buffer in plain.buffers():
@@ -169,9 +169,9 @@ REFUSED = {
     "owngenerator": "'draw' changes from pass to pass, .*global generators",
     "owntorchgenerator": "'draw' changes from pass to pass",
     "teacher": "'teacher.weight' changes from pass to pass",
-    "firstbatch": "the same images give another result .*it changes 'ready'",
-    "outside": "the same images give another result when they pass again",
-    "ontheclass": "the same images give another result when they pass again",
+    "firstbatch": "the same batch gives another result .*it changes 'ready'",
+    "outside": "the same batch gives another result when it passes again",
+    "ontheclass": "the same batch gives another result when it passes again",
     "alwaysdrops": "AlwaysDrops draws random numbers in evaluation mode, .*self.training",
     "samplesnoise": r"layer 'noise' \(Noise\) draws random numbers in evaluation mode",
     "numpynoise": "NumpyNoise draws random numbers in evaluation mode",

@@ -15,10 +15,11 @@ from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.store import load_part, stream
 from lossmap.artifacts.trajectory import Trajectory, load_layouts
 from lossmap.errors import LossmapError
+from lossmap.network.classification import MeasuredImages
 from lossmap.network.factory import build_network
 from lossmap.network.images import draw_epoch, move_images, take_batch
 from lossmap.network.trainer import divergence, learning_rate
-from lossmap.network.training import Run, evaluate_accuracy, train_run
+from lossmap.network.training import Run, evaluate_batches, train_run
 
 
 def plain_network(spec) -> nn.Module:
@@ -68,7 +69,7 @@ def test_epochs_equal_a_plain_loop(dataset, spec):
     optimizer = plain_optimizer(plain, spec)
     for epoch, lr in enumerate((0.1, 0.05)):
         optimizer.param_groups[0]["lr"] = lr
-        expected = train_plainly(plain, optimizer, run.images, spec, epoch)
+        expected = train_plainly(plain, optimizer, run.feed.images, spec, epoch)
         found = run.trainer.train(spec, epoch)
         assert found.dtype == np.float64
         np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -111,7 +112,9 @@ def test_measured_loss_and_accuracy_equal_a_plain_evaluation(dataset, spec, rows
         logits = plain(images.normalize(images.pixels[list(chosen)]))
     labels = torch.from_numpy(dataset.test_labels[list(chosen)])
     buffers = run.network.buffers.clone()
-    loss, accuracy = evaluate_accuracy(run.network, images, rows, statistics)
+    loss, accuracy = evaluate_batches(
+        run.network, run.task, MeasuredImages(images, rows), statistics
+    )
     assert loss == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-5)
     assert accuracy == pytest.approx((logits.argmax(1) == labels).double().mean().item())
     assert torch.equal(run.network.buffers, buffers)
@@ -141,7 +144,7 @@ def test_artifact_records_every_snapshot(tmp_path, dataset, spec, log):
         np.testing.assert_array_equal(thetas[epoch + 1], run.network.theta)
         np.testing.assert_array_equal(buffers[epoch + 1], run.network.buffers)
     np.testing.assert_array_equal(history.iteration_loss, run.iteration_loss)
-    loss, accuracy = evaluate_accuracy(run.network, run.measures.test, None, "running")
+    loss, accuracy = evaluate_batches(run.network, run.task, run.measures.test, "running")
     assert (history.test_loss[-1], history.test_accuracy[-1]) == (loss, accuracy)
     assert load_layouts(artifact) == (run.network.layout, run.network.buffer_layout)
 
@@ -207,7 +210,7 @@ def test_divergence_names_run_epoch_and_step_and_writes_no_artifact(
     plain = plain_network(spec)
     optimizer = plain_optimizer(plain, spec)
     losses = np.concatenate(
-        [train_plainly(plain, optimizer, run.images, spec, epoch) for epoch in range(3)]
+        [train_plainly(plain, optimizer, run.feed.images, spec, epoch) for epoch in range(3)]
     )
     step = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
     where = f"in epoch {(step - 1) // 3 + 1}, step {step};"

@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from lossmap.errors import LossmapError
+from lossmap.network.classification import MeasuredImages
 from lossmap.network.parameters import create_network, describe_network
-from lossmap.network.training import Run, evaluate_accuracy
+from lossmap.network.training import Run, evaluate_batches
 
 
 class Net(nn.Module):
@@ -369,7 +370,9 @@ def test_no_batch_of_one_image_is_measured(monkeypatch, dataset, spec, count):
     run = Run(dataset, spec, "cpu")
     seen = []
     run.network.module.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
-    evaluate_accuracy(run.network, run.images, np.arange(count) % 30, "batch")
+    evaluate_batches(
+        run.network, run.task, MeasuredImages(run.feed.images, np.arange(count) % 30), "batch"
+    )
     assert sum(seen) == count
     assert min(seen) > 1
 

@@ -64,7 +64,7 @@ def test_lines_are_curves_over_positions_and_say_their_barrier(tmp_path):
     view = collect_lines(tmp_path, "mine", {"hill": "over a hill", "slope": "down"})
     traces = json.loads(view.figure)["data"]
     names = [trace["name"] for trace in traces]
-    assert names == ["over a hill (hill), barrier 1.5 nats", "down (slope)"]
+    assert names == ["over a hill (hill), barrier 1.5", "down (slope)"]
     places = [np.frombuffer(base64.b64decode(trace["x"]["bdata"])) for trace in traces]
     assert np.array(places).tolist() == [[0.0, 0.5, 1.0]] * 2
 

@@ -58,7 +58,7 @@ def test_kinds_of_clouds_are_those_of_the_code():
 
 
 def test_every_registry_that_is_referred_to_is_there():
-    config = load_configuration(CONFIG, {})
+    config = load_configuration(CONFIG, {"tasks": {"mine": {"factory": "mytask:make_task"}}})
     named = {part["refers"] for part in parts_of(load_schema()) if "refers" in part}
     assert {"runs", "epoch_names", "embeddings", "techniques", "colormaps"} <= named
     assert all(len(list(names_under(config, registry))) for registry in named)

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lossmap.artifacts.curves import CURVES
+from lossmap.artifacts.curves import CURVES, LOSS_LABEL
 from lossmap.artifacts.distance import Cloud, Origins, describe_rows
 from lossmap.artifacts.jumps import Jumps
 from lossmap.artifacts.provenance import Sources
@@ -61,19 +61,20 @@ def _measure_jumps(spec: dict, sources: Sources) -> Cloud:
             vectors[jump] = file["thetas"]
             parts.append(_jump_origins(file, trajectories))
             trajectories += len(file["step_sizes"])
-        return measure_cloud_geometry(vectors, _join(parts, [spec["minimum"]]))
+        return measure_cloud_geometry(vectors, _join(parts, [spec["minimum"]], [run]))
 
 
 def _measure_runs(spec: dict, sources: Sources) -> Cloud:
     """Return run after run, snapshot after snapshot."""
     with ExitStack() as stack:
-        vectors, parts = {}, []
+        vectors, parts, files = {}, [], []
         for index, name in enumerate(spec["runs"]):
             key = f"trajectory/{name}"
             run = stack.enter_context(stream(_path(key, sources), Trajectory))
             vectors[key] = run["thetas"]
+            files.append(run)
             parts.append(_run_origins(run, index))
-        return measure_cloud_geometry(vectors, _join(parts, spec["runs"]))
+        return measure_cloud_geometry(vectors, _join(parts, spec["runs"], files))
 
 
 def _measure_null(spec: dict, sources: Sources) -> Cloud:
@@ -123,6 +124,12 @@ def _run_origins(run: h5py.File, index: int) -> dict[str, np.ndarray]:
     return describe_rows(len(epochs), trajectory=index, source=index, epoch=epochs, **curves)
 
 
-def _join(parts: list[dict[str, np.ndarray]], sources: list[str]) -> Origins:
+def _join(parts: list[dict[str, np.ndarray]], sources: list[str], runs: list[h5py.File]) -> Origins:
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Origins(**joined, sources=list(sources))
+    return Origins(**joined, sources=list(sources), loss_label=_label_loss(runs))
+
+
+def _label_loss(runs: list[h5py.File]) -> str | None:
+    """Return what the losses of some runs are called: all the names, where they differ."""
+    own = {run["loss_label"].asstr()[()] if "loss_label" in run else None for run in runs}
+    return None if own == {None} else " / ".join(sorted(name or LOSS_LABEL for name in own))

@@ -1,5 +1,9 @@
 """The artifact `dataset`: the images that every later stage reads, whatever their source."""
 
+from pathlib import Path
+
+import h5py
+
 from lossmap.artifacts.declare import artifact, f64, i64, text, u8
 
 
@@ -21,3 +25,15 @@ class Dataset:
     """Mean of the training pixels, scaled to 0 … 1 [1]"""
     std: f64["channels"]
     """Standard deviation of the training pixels, scaled to 0 … 1 [1]"""
+
+
+def shape_of_images(path: Path) -> tuple[int, ...] | None:
+    """Return the shape of the training images of a data set or of a file like it; None if unknown.
+
+    What is wrong with a file, the job that reads it says.
+    """
+    try:
+        with h5py.File(path) as file:
+            return file["train/images"].shape
+    except (OSError, KeyError, AttributeError):
+        return None

@@ -34,10 +34,12 @@ class Origins:
     """Share of test images classified correctly; NaN where unknown [1]"""
     sources: text["sources"]
     """Names of the runs or of the minimum"""
+    loss_label: text[()] | None = None
+    """What the loss is called, with its unit; "loss (nats)" where absent"""
 
     def take(self, rows: np.ndarray) -> "Origins":
         """Return the origins of some rows."""
-        per_row = [name for name in members(Origins) if name != "sources"]
+        per_row = [name for name in members(Origins) if name not in ("sources", "loss_label")]
         return replace(self, **{name: getattr(self, name)[rows] for name in per_row})
 
 

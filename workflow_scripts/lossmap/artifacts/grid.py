@@ -1,6 +1,6 @@
 """The artifact `grid`: the loss and accuracy over a plane."""
 
-from lossmap.artifacts.declare import artifact, f64, i64
+from lossmap.artifacts.declare import artifact, f64, i64, text
 
 
 @artifact("grid", version=1)
@@ -25,3 +25,5 @@ class Grid:
     """Their losses in float32 [nats per image]"""
     deviation: f64[()] | None = None
     """Largest relative deviation of `loss` from `checked_loss` [1]"""
+    loss_label: text[()] | None = None
+    """What the loss is called, with its unit; "loss (nats)" where absent"""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from lossmap.artifacts.canonical import canonical_json
-from lossmap.artifacts.declare import artifact, f32, f64, i64
+from lossmap.artifacts.declare import artifact, f32, f64, i64, text
 
 FINISHED = "finished.h5"
 """File name, among a direction's resume points, of a hard link to its artifact."""
@@ -33,6 +33,8 @@ class Jumps:
     """Share of test images classified correctly [1]"""
     theta_norm: f64["steps", "epochs"]
     """L2 norm of the parameters [1]"""
+    loss_label: text[()] | None = None
+    """What the loss is called, with its unit; "loss (nats)" where absent"""
 
 
 def spec_of_resume_points(spec: Mapping) -> str:

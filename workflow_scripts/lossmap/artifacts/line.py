@@ -1,6 +1,6 @@
 """The artifact `line`: loss and accuracy along a straight line."""
 
-from lossmap.artifacts.declare import artifact, f64
+from lossmap.artifacts.declare import artifact, f64, text
 
 
 @artifact("line", version=1)
@@ -33,3 +33,5 @@ class Line:
     """Mean cross-entropy over a like subset of the test images [nats per image]"""
     test_accuracy: f64["points"] | None = None
     """Share of the test subset that is classified correctly [1]"""
+    loss_label: text[()] | None = None
+    """What the loss is called, with its unit; "loss (nats)" where absent"""

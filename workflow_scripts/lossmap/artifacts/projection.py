@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lossmap.artifacts.declare import artifact, f64, i64, store_as
+from lossmap.artifacts.declare import artifact, f64, i64, store_as, text
 
 
 @artifact("projection", version=1)
@@ -32,6 +32,8 @@ class Projection:
     """Terms of Eq. 3 that are not finite, orthogonal [count]"""
     non_finite_literal: i64.at("planes/non_finite_literal")["planes"]
     """Terms of Eq. 3 that are not finite, literal [count]"""
+    loss_label: text[()] | None = None
+    """What the loss is called, with its unit; "loss (nats)" where absent"""
 
     @store_as(f64.at("projected_loss_orthogonal")["snapshots"])
     def first_loss_orthogonal(self) -> np.ndarray:

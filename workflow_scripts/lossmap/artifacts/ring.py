@@ -1,6 +1,6 @@
 """The artifact `ring`: losses on a ring around a center, and the gradient there."""
 
-from lossmap.artifacts.declare import artifact, f64, i64
+from lossmap.artifacts.declare import artifact, f64, i64, text
 
 
 @artifact("ring", version=1)
@@ -34,3 +34,5 @@ class Ring:
     """Least-squares position of the run's last snapshot along d_0 and d_1 [1]"""
     converged_loss: f64["planes"]
     """Loss at that position in the plane [nats per image]"""
+    loss_label: text[()] | None = None
+    """What the loss is called, with its unit; "loss (nats)" where absent"""

@@ -607,8 +607,8 @@ def read_datasets(path: str | Path, kind: Kind, names: Iterable[str] | None = No
         return {name: read_values(file[name]) for name in wanted if name in file}
 
 
-def read_values(dataset: h5py.Dataset) -> np.ndarray | list[str]:
-    """Return a dataset as an array, strings as a list."""
+def read_values(dataset: h5py.Dataset) -> np.ndarray | list[str] | str:
+    """Return a dataset as an array, strings as a list, a single one as it is."""
     if h5py.check_string_dtype(dataset.dtype) is not None:
-        return dataset.asstr()[()].tolist()
+        return np.asarray(dataset.asstr()[()], object).tolist()
     return dataset[()]

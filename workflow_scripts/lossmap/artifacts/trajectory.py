@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.declare import artifact, f32, f64, group, i64, u8
+from lossmap.artifacts.declare import artifact, f32, f64, group, i64, text, u8
 from lossmap.artifacts.layout import Layout, RawTensors, Tensors
 from lossmap.artifacts.provenance import Sources
 from lossmap.artifacts.store import load_part, stream
@@ -52,6 +52,8 @@ class Trajectory:
     other_buffers: u8["snapshots", "buffer_bytes"] | None = None
     """Bytes of the buffers of other types, such as counters, as `other_layout` says [1]"""
     other_layout: group[RawTensors] = field(default_factory=RawTensors)
+    loss_label: text[()] | None = None
+    """What the loss is called, with its unit; "loss (nats)" where absent"""
 
 
 def load_layouts(path: str | Path) -> tuple[Layout, Layout]:

@@ -7,6 +7,7 @@ from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.grid import Grid
 from lossmap.figures.collect import panel_names
 from lossmap.figures.compose import draw_figure
+from lossmap.figures.sources import name_loss
 from lossmap.geometry.interpolation import interpolate_loss
 
 
@@ -19,7 +20,7 @@ def plot_surface(
     ----------
     grid : of `evaluate_landscape`
     plane : whose trajectory is drawn too
-    losses : of the plane's snapshots (nats), the height of the trajectory; on the surface itself
+    losses : of the plane's snapshots, the height of the trajectory; on the surface itself
         by default
     options : as under ``style`` in a configuration, such as ``colormap``, ``z_scale``, ``azimuth``
 
@@ -47,6 +48,7 @@ def _draw(
     kind: str, grid: Grid, plane: Basis | None, losses: np.ndarray | None, options: dict
 ) -> Figure:
     panel = {"alphas": grid.alphas, "betas": grid.betas, "loss": grid.loss}
+    panel |= name_loss(grid.loss_label)
     panel["center"] = np.array([0.0, 0.0, interpolate_loss(grid, 0.0, 0.0)])
     if plane is not None:
         places = plane.coordinates[:, :2]

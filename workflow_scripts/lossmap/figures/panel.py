@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lossmap.figures.sources import Panel, Sources, Spec
+from lossmap.errors import LossmapError
+from lossmap.figures.sources import Panel, Sources, Spec, loss_label_of
 from lossmap.figures.style import FONT_SIZE
 
 Options = Mapping[str, Any]
@@ -62,6 +63,25 @@ class Comparison:
     shared: Any = None
     bars: Sequence[Bar] = ()
     strip: Box = field(default=(0.0, 0.0, 0.0, 0.0))
+
+
+def shared_label(cells: Sequence[Cell]) -> str:
+    """Return what the losses of a comparison are called.
+
+    Raises
+    ------
+    LossmapError
+        They are different losses.
+    """
+    first = loss_label_of(cells[0].panel)
+    for cell in cells[1:]:
+        found = loss_label_of(cell.panel)
+        if found != first:
+            raise LossmapError(
+                f"{cell.name}: its loss is '{found}', but it shares '{cell.spec['share']}' with "
+                f"{cells[0].name}, whose loss is '{first}'; name another share"
+            )
+    return first
 
 
 def begin_with(word: str, handles: Sequence[Artist]) -> LegendLine:

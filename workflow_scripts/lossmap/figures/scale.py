@@ -1,7 +1,7 @@
 """From loss to height and color: one scale for all panels of a comparison.
 
 A height is log10 of the loss on a log scale and the loss itself on a linear one. Surfaces, contours
-and color bars all live in heights, and only their tick labels are in nats.
+and color bars all live in heights, and only their tick labels are losses.
 """
 
 from collections.abc import Iterable
@@ -15,6 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
 
+from lossmap.artifacts.curves import LOSS_LABEL
 from lossmap.errors import LossmapError
 
 SCALES = ("log", "linear")
@@ -31,23 +32,25 @@ class LossScale:
     name : ``log`` or ``linear``
     norm : from heights to colors; its limits are those of the grids
     bottom, top : lowest and highest height of anything drawn, marks and trajectories too
+    label : what the losses are called, with their unit
     """
 
     name: str
     norm: Normalize
     bottom: float
     top: float
+    label: str = LOSS_LABEL
 
     def to_height(self, loss: np.ndarray | float) -> np.ndarray:
         """Return the heights of losses, NaN where a loss cannot be drawn."""
         return to_height(loss, self.name)
 
     def to_loss(self, height: np.ndarray | float) -> np.ndarray:
-        """Return the losses (nats) at heights."""
+        """Return the losses at heights."""
         return 10.0 ** np.asarray(height) if self.name == "log" else np.asarray(height)
 
     def choose_levels(self, bottom: float, top: float, at_most: int) -> np.ndarray:
-        """Return round losses (nats) between two heights, log-spaced on a log scale."""
+        """Return round losses between two heights, log-spaced on a log scale."""
         low, high = (float(self.to_loss(height)) for height in (bottom, top))
         return _choose_levels(low, high, at_most, self.name)
 
@@ -94,15 +97,19 @@ def to_height(loss: np.ndarray | float, name: str) -> np.ndarray:
 
 
 def fit_scale(
-    name: str, grids: Iterable[np.ndarray], others: Iterable[np.ndarray] = ()
+    name: str,
+    grids: Iterable[np.ndarray],
+    others: Iterable[np.ndarray] = (),
+    label: str = LOSS_LABEL,
 ) -> LossScale:
     """Return the scale that shows every finite loss of some grids, marks and trajectories.
 
     Parameters
     ----------
     name : ``log`` or ``linear``
-    grids : losses (nats) that are colored
-    others : losses (nats) of marks and trajectories, which the height must reach as well
+    grids : losses that are colored
+    others : losses of marks and trajectories, which the height must reach as well
+    label : what they are called
 
     Raises
     ------
@@ -113,7 +120,7 @@ def fit_scale(
         raise LossmapError(f"z_scale: got '{name}', expected one of {', '.join(SCALES)}")
     colored = _span([to_height(loss, name) for loss in grids], name)
     reached = _span([np.array(colored), *(to_height(loss, name) for loss in others)], name)
-    return LossScale(name, Normalize(*colored), *reached)
+    return LossScale(name, Normalize(*colored), *reached, label)
 
 
 def _span(heights: list[np.ndarray], name: str) -> tuple[float, float]:
@@ -156,9 +163,9 @@ def format_loss(loss: float) -> str:
 def draw_loss_bar(
     figure: Figure, axes: Axes, length: float, *, scale: LossScale, colormap: object
 ) -> None:
-    """Draw the color bar of a scale of losses, ticked at round losses in nats."""
+    """Draw the color bar of a scale of losses, ticked at round losses."""
     mappable = ScalarMappable(scale.norm, colormap)
-    bar = figure.colorbar(mappable, cax=axes, orientation="horizontal", label="loss (nats)")
+    bar = figure.colorbar(mappable, cax=axes, orientation="horizontal", label=scale.label)
     room = 0.28 if scale.name == "log" else 0.45  # inches for one label
     number = max(3, int(length / room))
     scale.set_ticks(bar.ax.xaxis, scale.norm.vmin, scale.norm.vmax, at_most=number)

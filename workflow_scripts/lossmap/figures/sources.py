@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lossmap.artifacts.curves import LOSS_LABEL
 from lossmap.artifacts.provenance import Sources
 from lossmap.errors import LossmapError
 
@@ -34,6 +35,16 @@ def find_artifact(name: str, sources: Sources, where: str) -> Path:
     if name not in sources:
         raise LossmapError(f"{where}: {name} is not among the inputs of this figure")
     return sources[name]
+
+
+def loss_label_of(panel: Mapping[str, Any]) -> str:
+    """Return what the losses of a panel are called, with their unit."""
+    return words(panel, "loss_label")[0] if "loss_label" in panel else LOSS_LABEL
+
+
+def name_loss(label: str | None) -> Panel:
+    """Return what a panel holds of the name of its loss: nothing, where the artifact has none."""
+    return {} if label is None else {"loss_label": [label]}
 
 
 def words(panel: Mapping[str, Any], name: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from plotly import graph_objects as go
 
+from lossmap.artifacts.curves import LOSS_LABEL
 from lossmap.interactive.style import FAINT, GRAY, lay_out, slider, switch, tick_losses
 
 MOST_FRAMES, MOST_POINTS = 26, 4000
@@ -15,7 +16,7 @@ MOST_FRAMES, MOST_POINTS = 26, 4000
 The first and the last epoch of each trajectory always stay."""
 LABELS = {
     "epoch": "epoch",
-    "loss": "training loss (nats)",
+    "loss": "training {loss}",
     "accuracy": "training accuracy",
     "direction": "direction",
     "step_size": "step size",
@@ -25,7 +26,11 @@ HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7a
 
 
 def draw_embedding(
-    points: np.ndarray, columns: Mapping[str, Sequence], title: str = "", axis: str = "PHATE"
+    points: np.ndarray,
+    columns: Mapping[str, Sequence],
+    title: str = "",
+    axis: str = "PHATE",
+    loss_label: str = LOSS_LABEL,
 ) -> go.Figure:
     """Return a figure of an embedded cloud.
 
@@ -33,15 +38,17 @@ def draw_embedding(
     ----------
     points : (n, 2)
     columns : for each point: ``trajectory`` (-1 for what belongs to none) and ``epoch``; where
-        known ``loss`` (nats), ``accuracy``, ``direction``, ``step_size``, ``run`` (words)
+        known ``loss``, ``accuracy``, ``direction``, ``step_size``, ``run`` (words)
     title : above the figure
     axis : what the axes are called
+    loss_label : what the loss is called, with its unit
     """
     rows = thin(np.asarray(columns["trajectory"]), np.asarray(columns["epoch"]))
     points = np.asarray(points, np.float32)[rows]
     known = {n: np.asarray(columns[n])[rows] for n in columns if _is_known(columns[n])}
     epochs = known["epoch"]
-    colors = {name: _color(name, known[name]) for name in LABELS if name in known}
+    labels = {name: words.format(loss=loss_label) for name, words in LABELS.items()}
+    colors = {n: _color(n, known[n], label) for n, label in labels.items() if n in known}
     figure = go.Figure(
         [
             _lines(points, known["trajectory"]),
@@ -52,7 +59,7 @@ def draw_embedding(
                 marker={"size": 7, "line": {"color": GRAY, "width": 0.6}, **colors["epoch"]},
                 unselected={"marker": {"opacity": 0.06}},
                 showlegend=False,
-                **_describe(known),
+                **_describe(known, labels),
             ),
         ]
     )
@@ -69,7 +76,7 @@ def draw_embedding(
     ]
     lay_out(figure, title)
     bare = {"showticklabels": False, "zeroline": False, "showgrid": False, "constrain": "domain"}
-    menu = [(LABELS[name], [_restyle(color), [1]]) for name, color in colors.items()]
+    menu = [(labels[name], [_restyle(color), [1]]) for name, color in colors.items()]
     figure.update_layout(
         xaxis={"title": f"{axis} 1", **bare},
         yaxis={"title": f"{axis} 2", "scaleanchor": "x", **bare},
@@ -107,9 +114,9 @@ def _lines(points: np.ndarray, trajectory: np.ndarray) -> go.Scatter:
     )
 
 
-def _color(name: str, values: np.ndarray) -> dict:
+def _color(name: str, values: np.ndarray, label: str) -> dict:
     """Return what colors the points by one column."""
-    bar = {"title": {"text": LABELS[name], "side": "right"}, "len": 0.8}
+    bar = {"title": {"text": label, "side": "right"}, "len": 0.8}
     if name in ("direction", "run"):
         return _color_by_category(values, bar)
     shown = np.asarray(values, np.float32)
@@ -138,13 +145,13 @@ def _restyle(color: dict) -> dict:
     return {f"marker.{key}": [value] for key, value in leaves.items()}
 
 
-def _describe(known: Mapping[str, np.ndarray]) -> dict:
+def _describe(known: Mapping[str, np.ndarray], labels: Mapping[str, str]) -> dict:
     """Return what is said of each point when it is pointed at."""
     forms = {"loss": ":.4g", "accuracy": ":.1%", "step_size": ":g"}
     names = [name for name in LABELS if name in known and name != "run"]
     numbers = np.stack([np.asarray(known[name], np.float32) for name in names], axis=-1)
     lines = [
-        f"{LABELS[name]} %{{customdata[{column}]{forms.get(name, '')}}}"
+        f"{labels[name]} %{{customdata[{column}]{forms.get(name, '')}}}"
         for column, name in enumerate(names)
     ]
     runs = known.get("run")

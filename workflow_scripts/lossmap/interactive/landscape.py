@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from plotly import graph_objects as go
 
+from lossmap.artifacts.curves import LOSS_LABEL
 from lossmap.geometry.interpolation import interpolate_loss
 from lossmap.interactive.style import GRID, INK, TRAIL, lay_out, slider, switch, tick_losses
 
@@ -26,7 +27,7 @@ class Center:
     name : shown at the slider, such as ``epoch 20``
     alphas, betas : positions along both directions, (n_alpha,), (n_beta,)
     loss : (n_alpha, n_beta); not finite where it is not known
-    accuracy : (n_alpha, n_beta), or None
+    accuracy : (n_alpha, n_beta), or None; NaN where there is none
     path : the run in this plane, (snapshots, 2) as (alpha, beta), or None
     epochs : of the path, (snapshots,)
     """
@@ -41,7 +42,7 @@ class Center:
 
 
 def draw_landscape(
-    centers: Sequence[Center], title: str = "", loss_label: str = "loss (nats)"
+    centers: Sequence[Center], title: str = "", loss_label: str = LOSS_LABEL
 ) -> go.Figure:
     """Return one figure of the landscapes of a run, in the order of their centers.
 
@@ -108,7 +109,7 @@ def _traces(center: Center) -> list[go.Surface | go.Scatter3d | go.Heatmap | go.
     loss = _known(center.loss).T
     hover = "α %{x:.2f}  β %{y:.2f}<br>loss %{customdata[0]:.4g}"
     numbers = [loss]
-    if center.accuracy is not None:
+    if center.accuracy is not None and np.isfinite(center.accuracy).any():
         hover += "<br>accuracy %{customdata[1]:.1%}"
         numbers.append(center.accuracy.T)
     shared = {

@@ -3,6 +3,7 @@
 from plotly import graph_objects as go
 
 from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.curves import LOSS_LABEL
 from lossmap.artifacts.grid import Grid
 from lossmap.interactive.landscape import Center, draw_landscape
 
@@ -18,4 +19,4 @@ def explore(grid: Grid, plane: Basis | None = None, title: str = "") -> go.Figur
     """
     path = {} if plane is None else {"path": plane.coordinates[:, :2], "epochs": plane.epochs}
     center = Center("center", grid.alphas, grid.betas, grid.loss, grid.accuracy, **path)
-    return draw_landscape([center], title)
+    return draw_landscape([center], title, grid.loss_label or LOSS_LABEL)

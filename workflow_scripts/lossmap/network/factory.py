@@ -7,6 +7,7 @@ with the keywords ``classes``, ``channels`` and ``width``, returns a module. Kno
 import importlib
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -64,24 +65,37 @@ def build_network(
         given = {"classes": classes, "channels": channels, "width": width}
     with torch.random.fork_rng(devices=[]):
         make_network = import_factory(factory)
-        # Not torch.manual_seed: it would reseed the caller's GPUs too, which are not forked.
-        torch.default_generator.manual_seed(seed)
-        try:
-            network = make_network(**given)
-        except (Exception, SystemExit) as error:
-            shown = ", ".join(f"{key}={value}" for key, value in given.items())
-            raise LossmapError(
-                f"network factory {factory!r}: expected a network for ({shown}), "
-                f"got {kind_and_reason(error)}; give the keywords that the function accepts under "
-                "'arguments' of the run, or let it accept these"
-            ) from error
+        seed_initialization(seed)
+        network = call_factory(make_network, given, factory, "network", "run")
     check_what_ran()
-    _check_network(network, factory)
+    check_network(network, factory)
     return network
 
 
-def import_factory(factory: str) -> Callable[..., nn.Module]:
-    """Import the function that ``module.path:function`` names.
+def seed_initialization(seed: int) -> None:
+    """Seed what draws initial parameters on the CPU."""
+    # Not torch.manual_seed: it would reseed the caller's GPUs too, which are not forked.
+    torch.default_generator.manual_seed(seed)
+
+
+def call_factory(function: Callable, given: Mapping, factory: str, what: str, entry: str) -> Any:
+    """Return what a function makes of keywords; raises LossmapError whatever it raises.
+
+    `what` it makes, and the `entry` of the configuration that has them, are for the message.
+    """
+    try:
+        return function(**given)
+    except (Exception, SystemExit) as error:
+        shown = ", ".join(f"{key}={value}" for key, value in given.items())
+        raise LossmapError(
+            f"{what} factory {factory!r}: expected a {what} for ({shown}), "
+            f"got {kind_and_reason(error)}; give the keywords that the function accepts under "
+            f"'arguments' of the {entry}, or let it accept these"
+        ) from error
+
+
+def import_factory(factory: str, what: str = "network") -> Callable[..., Any]:
+    """Import the function that ``module.path:function`` names, of a network or of a task.
 
     Raises
     ------
@@ -91,14 +105,14 @@ def import_factory(factory: str) -> Callable[..., nn.Module]:
     match = _FACTORY.fullmatch(factory)
     if match is None:
         raise LossmapError(
-            f"network factory {factory!r}: expected 'module.path:function', got no such form; "
+            f"{what} factory {factory!r}: expected 'module.path:function', got no such form; "
             "write e.g. 'lossmap.network.models.resnet:resnet20'"
         )
     try:
         module = importlib.import_module(match["module"])
     except (Exception, SystemExit) as error:  # a user's module may fail in any way
         raise LossmapError(
-            f"network factory {factory!r}: expected an importable module '{match['module']}', "
+            f"{what} factory {factory!r}: expected an importable module '{match['module']}', "
             f"got {kind_and_reason(error)}; correct the name or put "
             "the module's folder on PYTHONPATH"
         ) from error
@@ -106,13 +120,14 @@ def import_factory(factory: str) -> Callable[..., nn.Module]:
     if not callable(function):
         found = "nothing of that name" if function is None else type(function).__name__
         raise LossmapError(
-            f"network factory {factory!r}: expected a function '{match['function']}' in "
+            f"{what} factory {factory!r}: expected a function '{match['function']}' in "
             f"{module}, got {found}; define it there or correct the name"
         )
     return function
 
 
-def _check_network(network: object, factory: str) -> None:
+def check_network(network: object, factory: str) -> None:
+    """Refuse what is no network that can be trained; raises LossmapError."""
     if not isinstance(network, nn.Module):
         named = getattr(network, "__name__", None)
         found = f"the class {named} itself" if isinstance(network, type) else type(network).__name__

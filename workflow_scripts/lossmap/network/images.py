@@ -115,6 +115,12 @@ class Epoch:
     colors: torch.Tensor | None
 
 
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """Return a generator that is a function of seed and epoch alone."""
+    words = np.random.SeedSequence([seed, epoch]).generate_state(2)
+    return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
+
+
 def draw_epoch(images: Images, seed: int, epoch: int, augmentation: dict) -> Epoch:
     """Draw order and augmentation as a function of seed and epoch alone.
 
@@ -127,8 +133,7 @@ def draw_epoch(images: Images, seed: int, epoch: int, augmentation: dict) -> Epo
         changes of brightness, contrast, saturation and hue, or None)
     """
     count, device = len(images), images.labels.device
-    words = np.random.SeedSequence([seed, epoch]).generate_state(2)
-    generator = torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
+    generator = epoch_generator(seed, epoch)
     order = torch.randperm(count, generator=generator)
     flips = torch.rand(count, generator=generator) < (0.5 if augmentation["flip"] else 0.0)
     offsets = torch.randint(0, 2 * images.padding + 1, (2, count), generator=generator)

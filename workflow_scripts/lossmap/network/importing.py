@@ -18,15 +18,16 @@ from lossmap.artifacts.store import save
 from lossmap.artifacts.trajectory import History, Trajectory
 from lossmap.errors import LossmapError
 from lossmap.network.checkpoint import Checkpoint
-from lossmap.network.images import choose_balanced, move_images, use_moments
+from lossmap.network.classification import as_task
 from lossmap.network.memory import explain_memory
-from lossmap.network.parameters import FlatNetwork, create_network, describe_network
+from lossmap.network.parameters import FlatNetwork
 from lossmap.network.reading import put_into, read_checkpoint
-from lossmap.network.training import Measures
+from lossmap.network.task import Task
+from lossmap.network.training import Measures, describe_measures
 
 
 def import_run(
-    dataset: Dataset,
+    data: Dataset | Task,
     files: Mapping[str, Path],
     device: str,
     artifact: str | Path,
@@ -38,7 +39,7 @@ def import_run(
 
     Parameters
     ----------
-    dataset : what losses and accuracies are measured on
+    data : what losses and accuracies are measured on
     files : path of each file that the specification names under ``checkpoints``
     device : ``cpu`` or ``cuda``
     artifact : the trajectory to write
@@ -55,9 +56,9 @@ def import_run(
     spec = provenance.parameters()
     what = f"import of '{spec['run']}'"
     with explain_memory(what):
-        dataset = use_moments(dataset, spec)
-        network = create_network(describe_network(spec["network"], dataset), device, dataset)
-        measures = make_measures(dataset, spec, device)
+        task = as_task(data, spec)
+        network = task.create_network(spec["network"], device)
+        measures = Measures(task, *task.open_measured(spec, device))
     widths = {name: len(vector) for name, vector in network.vectors.items()}
     folder, owner = open_resume_folder(artifact, provenance), owner_of(provenance)
     with closing(Checkpoint(folder, widths, owner)) as kept:
@@ -75,19 +76,10 @@ def import_run(
             None,
             kept.rows("other_buffers", len(epochs)) if widths["other_buffers"] else None,
             network.other_layout,
+            task.loss_label,
         )
         save(artifact, trajectory, provenance)
         kept.discard()
-
-
-def make_measures(dataset: Dataset, spec: dict, device: str) -> Measures:
-    """Return the images that snapshots are measured on: all, or as many training images as said."""
-    rows = None
-    if spec["metrics"]:
-        seed, count = spec["network"]["seed"], spec["metrics"]["images"]
-        rows = choose_balanced(dataset.train_labels, count, seed, "metrics.images")
-    train, test = (move_images(dataset, split, device) for split in ("train", "test"))
-    return Measures(train, rows, test)
 
 
 def _read_all(
@@ -113,13 +105,5 @@ def _read_all(
             )
         curves = {name: np.append(curves[name], found[name]) for name in SNAPSHOT_CURVES}
         kept.save(rows, {"rows": np.int64(number + 1), **curves})
-        log.info(
-            "%d/%d  epoch %d  loss %.3f  train %.1f %%  test %.1f %%",
-            number + 1,
-            len(entries),
-            epoch,
-            found["train_loss"],
-            100 * found["train_accuracy"],
-            100 * found["test_accuracy"],
-        )
+        log.info("%d/%d  epoch %d  %s", number + 1, len(entries), epoch, describe_measures(found))
     return {name: curves[name] for name in SNAPSHOT_CURVES}

@@ -1,7 +1,7 @@
 """Jump and retrain (horoi2021 §4): from a minimum θo to θo + step · v̄, then training goes on.
 
 One artifact holds one direction v̄ and all its step sizes. All of a job's runs share one network and
-one copy of the images on the device. Every run is resumable after any epoch, and a finished one is
+one copy of the data on the device. Every run is resumable after any epoch, and a finished one is
 kept beside the resume points: a new step size trains only what is new.
 """
 
@@ -26,6 +26,7 @@ from lossmap.artifacts.trajectory import Trajectory, read_snapshot
 from lossmap.errors import LossmapError
 from lossmap.geometry.planes.fn import draw_filter_normalized
 from lossmap.network.checkpoint import Checkpoint, saving
+from lossmap.network.task import Task
 from lossmap.network.training import Run, train_to_end
 
 
@@ -36,7 +37,7 @@ def load_minimum(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def jump_and_retrain(
-    dataset: Dataset,
+    data: Dataset | Task,
     minimum: Mapping[str, np.ndarray],
     artifacts: Mapping[str, Provenance],
     device: str,
@@ -46,7 +47,7 @@ def jump_and_retrain(
 
     Parameters
     ----------
-    dataset : what the minimum was trained on, with the same labels
+    data : what the minimum was trained on, with the same labels
     minimum : of `load_minimum`
     artifacts : what is stored with each artifact, by its path; the specifications are a training
         run's, and ``direction`` (seed), ``step_sizes``, ``ignore`` (of the filter normalization)
@@ -59,7 +60,7 @@ def jump_and_retrain(
         A loss is not finite, the disk or the memory of the GPU is full.
     """
     first = next(iter(artifacts.values()))
-    run = Run(dataset, first.parameters(), device)
+    run = Run(data, first.parameters(), device)
     for path, provenance in artifacts.items():
         run.spec = provenance.parameters()
         _retrain_direction(run, minimum, Path(path), provenance, log)
@@ -85,7 +86,8 @@ def _retrain_direction(
             _retrain(run, start, workspace, step, log)
         thetas, curves = workspace.assemble()
         sizes = np.asarray(spec["step_sizes"], np.float64)
-        found = Jumps(thetas, sizes, np.arange(thetas.shape[1]), direction, seed, **curves)
+        epochs, label = np.arange(thetas.shape[1]), run.task.loss_label
+        found = Jumps(thetas, sizes, epochs, direction, seed, **curves, loss_label=label)
         save(path, found, provenance)
         workspace.keep(path)
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from lossmap.artifacts.basis import Basis
-from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.line import Line
 from lossmap.artifacts.provenance import Sources
-from lossmap.artifacts.store import load
+from lossmap.artifacts.store import load, read_provenance
 from lossmap.artifacts.trajectory import load_layouts, load_points
 from lossmap.errors import LossmapError
 from lossmap.geometry.lines import interpolate, measure_barriers, move_along
+from lossmap.network.classification import as_task
+from lossmap.network.own_task import load_data
 from lossmap.network.surface import LossSurface, open_surface_at, spread_positions
 
 
@@ -38,7 +39,7 @@ def evaluate_line(segment: Segment, surface: LossSurface, test: LossSurface | No
     ----------
     segment : where
     surface : the loss as a function of θ
-    test : the same over test images
+    test : the same over test samples, if there are any
 
     Raises
     ------
@@ -53,13 +54,15 @@ def evaluate_line(segment: Segment, surface: LossSurface, test: LossSurface | No
     origin, unit = (segment.at(t).astype(np.float64) for t in (0.0, 1.0))
     length = float(np.linalg.norm(unit - origin))
     barriers = measure_barriers(segment.positions, found[0][0])
-    return Line(segment.positions, *found[0], length, *barriers, *(found[1] if test else ()))
+    tested = found[1] if test else (None, None)
+    label = surface.task.loss_label
+    return Line(segment.positions, *found[0], length, *barriers, *tested, loss_label=label)
 
 
 def open_line(
     sources: Sources, spec: dict, device: str
-) -> tuple[Segment, LossSurface, LossSurface]:
-    """Return what a line is evaluated with: its segment, and the surfaces of both splits.
+) -> tuple[Segment, LossSurface, LossSurface | None]:
+    """Return what a line is evaluated with: its segment, and the surface of each split there is.
 
     Buffers that ``bn_statistics`` does not govern are those of the first snapshot, or the center.
 
@@ -77,16 +80,18 @@ def open_line(
     """
     lay = _lay_along if "basis" in spec else _lay_between
     segment, trajectory, epoch = lay(sources, spec)
-    dataset = load(_find(sources, "dataset"), Dataset)
-    surface = open_surface_at(trajectory, dataset, epoch, spec, device)
+    made = read_provenance(trajectory).parameters()
+    task = as_task(load_data(_find(sources, "dataset"), made), made)
+    surface = open_surface_at(trajectory, task, epoch, spec, device)
     given, expected = segment.at(0.0).size, surface.network.layout.size
     if given != expected:
         raise LossmapError(
             f"{trajectory}: its network has {expected} parameters, but the basis has {given}; "
             "rebuild the basis of this run"
         )
-    tested = spec | {"evaluation": _test_subset(spec["evaluation"], len(dataset.test_labels))}
-    return segment, surface, open_surface_at(trajectory, dataset, epoch, tested, device, "test")
+    if not task.has("test"):
+        return segment, surface, None
+    return segment, surface, open_surface_at(trajectory, task, epoch, spec, device, "test")
 
 
 def _lay_between(sources: Sources, spec: dict) -> tuple[Segment, Path, int]:
@@ -105,11 +110,5 @@ def _lay_along(sources: Sources, spec: dict) -> tuple[Segment, Path, int]:
     return segment, _find(sources, "trajectory"), basis.center_epoch
 
 
-def _find(sources: Sources, stage: str) -> Path:
-    return next(path for name, path in sources.items() if name.startswith(f"{stage}/"))
-
-
-def _test_subset(evaluation: dict, images: int) -> dict:
-    """Return as many test images as are evaluated of the training set, as far as there are."""
-    count = min(evaluation["images"], images)
-    return evaluation | {"images": count - (count % evaluation["batch"] == 1)}  # no batch of one
+def _find(sources: Sources, stage: str) -> Path | None:
+    return next((path for name, path in sources.items() if name.startswith(f"{stage}/")), None)

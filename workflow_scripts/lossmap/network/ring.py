@@ -3,7 +3,6 @@
 from logging import Logger
 
 import numpy as np
-from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.ring import Ring
@@ -54,6 +53,7 @@ def measure_ring(
         gram,
         converged,
         converged_loss,
+        surface.task.loss_label,
     )
 
 
@@ -89,9 +89,9 @@ def measure_gradient(surface: LossSurface, theta: np.ndarray) -> np.ndarray:
     with explain_memory("gradient", REMEDY), surface.normalization():
         network.theta.copy_(surface.to_device(theta))
         network.gradient.zero_()
-        for inputs, labels in surface.batches:
+        for batch in surface.batches:
             surface.set_back()
-            loss = cross_entropy(network.module(inputs), labels, reduction="sum")
+            loss = surface.task.loss(network.module, batch, "sum")
             (loss / surface.count).backward()
         surface.set_back()
         return network.gradient.double().cpu().numpy()

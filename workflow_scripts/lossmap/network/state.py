@@ -14,7 +14,6 @@ from types import ModuleType
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
@@ -29,6 +28,7 @@ from lossmap.network.randomness import (
     set_python_states,
     torch_states,
 )
+from lossmap.network.task import Batch, Task
 
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _PICKLED = (np.ndarray, np.random.Generator, np.random.RandomState, random.Random)
@@ -38,17 +38,15 @@ _REMEDY = (
 )
 
 
-def check_repeats(
-    network: FlatNetwork, inputs: torch.Tensor, labels: torch.Tensor, name: str
-) -> None:
-    """Refuse a network that is not a function of images, parameters, buffers and seeds.
+def check_repeats(network: FlatNetwork, task: Task, batch: Batch, name: str) -> None:
+    """Refuse a network that is not a function of its batch, parameters, buffers and seeds.
 
     One pass in training and one in evaluation mode are made twice from the same state.
 
     Parameters
     ----------
     network : is left as it was, in evaluation mode
-    inputs, labels : a few images
+    task, batch : the loss that is computed, and of what
     name : what the network is called in messages
 
     Raises
@@ -61,7 +59,7 @@ def check_repeats(
         python = python_states()
         try:
             network.load({"thetas": _displace(network.theta)})
-            _check_from_here(network, inputs, labels, f"network '{name}'")
+            _check_from_here(network, task, batch, f"network '{name}'")
             grown = _list_tensors(network.module) ^ tensors
         finally:
             set_python_states(python)
@@ -73,14 +71,14 @@ def check_repeats(
         )
 
 
-def _check_from_here(network: FlatNetwork, inputs, labels, name: str) -> None:
+def _check_from_here(network: FlatNetwork, task: Task, batch: Batch, name: str) -> None:
     here, attributes = network.keep(), dict(_list_attributes(network))
     outcomes, remembered = [], []
     for _ in range(2):
         network.load(here)
-        outcomes.append(_train_once(network, inputs, labels))
+        outcomes.append(_train_once(network, task, batch))
         network.load(here)
-        outcomes[-1] += (_evaluate_once(network, inputs, name),)
+        outcomes[-1] += (_evaluate_once(network, task, batch, name),)
         remembered.append(dict(_list_attributes(network)))
     for attribute in _differing(*remembered):
         raise LossmapError(
@@ -91,32 +89,32 @@ def _check_from_here(network: FlatNetwork, inputs, labels, name: str) -> None:
         suspects = _differing(attributes, remembered[0])
         hint = f" (it changes {', '.join(map(repr, suspects[:3]))})" * bool(suspects)
         raise LossmapError(
-            f"{name}: the same images give another result when they pass again, with equal "
+            f"{name}: the same batch gives another result when it passes again, with equal "
             f"parameters, buffers and seeds{hint}; {_REMEDY}"
         )
     network.load(here)
-    _tell_of_changes_in_evaluation(network, inputs, name)
+    _tell_of_changes_in_evaluation(network, task, batch, name)
 
 
-def _train_once(network: FlatNetwork, inputs, labels) -> tuple[bytes, ...]:
+def _train_once(network: FlatNetwork, task: Task, batch: Batch) -> tuple[bytes, ...]:
     seed_generators(0)
     network.module.train()
     network.gradient.zero_()
-    loss = cross_entropy(network.module(inputs), labels)
+    loss = task.loss(network.module, batch)
     loss.backward()
     network.collect()
     return tuple(map(_to_bytes, (loss, network.gradient, *network.vectors.values())))
 
 
 @torch.no_grad()
-def _evaluate_once(network: FlatNetwork, inputs: torch.Tensor, name: str) -> bytes:
+def _evaluate_once(network: FlatNetwork, task: Task, batch: Batch, name: str) -> bytes:
     network.module.eval()
     before = _generator_states(network)
-    outputs = network.module(inputs)
+    losses = task.loss(network.module, batch, "none")
     if _generator_states(network) != before:
         raise LossmapError(
-            f"{name}: {_find_drawing_layer(network, inputs)} draws random numbers in evaluation "
-            "mode, so that no landscape repeats; draw only where self.training is true "
+            f"{name}: {_find_drawing_layer(network, task, batch)} draws random numbers in "
+            "evaluation mode, so that no landscape repeats; draw only where self.training is true "
             "(F.dropout needs training=self.training)"
         )
     for layer, module in network.module.named_modules():
@@ -126,14 +124,16 @@ def _evaluate_once(network: FlatNetwork, inputs: torch.Tensor, name: str) -> byt
                 "says by what it normalizes; leave the modes to train() and eval() of nn.Module (a "
                 "norm that always takes the batch's statistics has track_running_stats=False)"
             )
-    return _to_bytes(outputs)
+    return _to_bytes(losses)
 
 
 @torch.no_grad()
-def _tell_of_changes_in_evaluation(network: FlatNetwork, inputs: torch.Tensor, name: str) -> None:
+def _tell_of_changes_in_evaluation(
+    network: FlatNetwork, task: Task, batch: Batch, name: str
+) -> None:
     before = [_to_bytes(held.view) for held in network.held]
     network.module.eval()
-    network.module(inputs)
+    task.loss(network.module, batch)
     network.collect()
     pairs = zip(network.held, before, strict=True)
     changed = [repr(held.name) for held, kept in pairs if _to_bytes(held.view) != kept]
@@ -145,7 +145,7 @@ def _tell_of_changes_in_evaluation(network: FlatNetwork, inputs: torch.Tensor, n
         )
 
 
-def _find_drawing_layer(network: FlatNetwork, inputs: torch.Tensor) -> str:
+def _find_drawing_layer(network: FlatNetwork, task: Task, batch: Batch) -> str:
     """Return which layer is the innermost that changes a generator's state."""
     names = {module: name for name, module in network.module.named_modules()}
     states, found = [], []
@@ -159,7 +159,7 @@ def _find_drawing_layer(network: FlatNetwork, inputs: torch.Tensor) -> str:
 
     hooks = register_module_forward_pre_hook(enter), register_module_forward_hook(leave)
     try:
-        network.module(inputs)
+        task.loss(network.module, batch)
     finally:
         for hook in hooks:
             hook.remove()
@@ -199,10 +199,10 @@ def _list_attributes(network: FlatNetwork) -> Iterator[tuple[str, object]]:
     for prefix, module in network.module.named_modules():
         for leaf, value in vars(module).items():
             if leaf not in _OF_EVERY_MODULE:
-                yield f"{prefix}.{leaf}" if prefix else leaf, _freeze(value, seen)
+                yield f"{prefix}.{leaf}" if prefix else leaf, freeze(value, seen)
 
 
-def _freeze(value: object, seen: set[int]) -> object:
+def freeze(value: object, seen: set[int]) -> object:
     """Return what a value is now, to be compared later; None where it has been seen before."""
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
         return repr(value)
@@ -210,9 +210,9 @@ def _freeze(value: object, seen: set[int]) -> object:
         return None
     seen.add(id(value))
     if isinstance(value, dict):
-        return [(repr(key), _freeze(item, seen)) for key, item in value.items()]
+        return [(repr(key), freeze(item, seen)) for key, item in value.items()]
     if isinstance(value, (list, tuple, set, frozenset, deque)):
-        return [_freeze(item, seen) for item in value]
+        return [freeze(item, seen) for item in value]
     return _freeze_object(value, seen)
 
 
@@ -223,7 +223,7 @@ def _freeze_object(value: object, seen: set[int]) -> object:
         return _to_bytes(value.get_state())
     if isinstance(value, _PICKLED):
         return pickle.dumps(value)
-    return _freeze(getattr(value, "__dict__", None), seen)
+    return freeze(getattr(value, "__dict__", None), seen)
 
 
 def _to_bytes(tensor: torch.Tensor) -> bytes:

@@ -1,6 +1,6 @@
-"""The loss as a function of θ, over a fixed subset of the training images (SPEC: the landscape).
+"""The loss as a function of θ, over a fixed subset of the training data (SPEC: the landscape).
 
-θ is changed in place; images stay on the device in fixed batches; nothing is rebuilt per point.
+θ is changed in place; data stay on the device in fixed batches; nothing is rebuilt per point.
 """
 
 import time
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from lossmap.artifacts.basis import Basis
@@ -31,28 +30,24 @@ from lossmap.geometry.fitting import (
 from lossmap.logs import format_seconds, logger
 from lossmap.network.arithmetic import autocast, use_tf32
 from lossmap.network.capture import Replayed
-from lossmap.network.folding import fold_batch_norms
-from lossmap.network.images import choose_balanced, move_images, use_moments
+from lossmap.network.classification import Classification, Labeled, as_task
 from lossmap.network.memory import explain_memory
 from lossmap.network.normalization import computes_its_own_way, find_norms
-from lossmap.network.parameters import FlatNetwork, create_network, describe_network
+from lossmap.network.parameters import FlatNetwork
 from lossmap.network.precision import check_precision
+from lossmap.network.task import Batch, Task
 
-CPU_BATCH = 100
-"""Images at a time on a CPU where batches do not matter: a layer's output stays in the cache."""
-Batches = list[tuple[torch.Tensor, torch.Tensor]]
-"""Inputs and labels, on the device."""
 REMEDY = "; or lower evaluation.batch"
 
 
 class LossSurface:
-    """Mean cross-entropy (nats per image) and accuracy at any θ.
+    """Mean loss and accuracy at any θ.
 
     Parameters
     ----------
-    dataset : its training images are evaluated, without augmentation, or those of another `split`
-    network : ``factory``, ``width``, ``classes``, ``channels``, ``seed``
-    evaluation : ``images``, ``batch``, ``seed``: the fixed, class-balanced subset and its batches
+    data : its training samples are evaluated, without augmentation, or those of another `split`
+    network : the specification of a network
+    evaluation : which of them, and in which batches, see `Task.open_evaluation`
     bn_statistics : ``batch`` normalizes by each evaluation batch itself, so that the loss depends
         on θ and the data alone; ``center`` by given running statistics; ``recalibrate`` by
         statistics re-estimated over the subset at each θ; ``initial`` by those of the untrained
@@ -68,7 +63,7 @@ class LossSurface:
 
     def __init__(
         self,
-        dataset: Dataset,
+        data: Dataset | Task,
         network: dict,
         evaluation: dict,
         bn_statistics: str,
@@ -76,40 +71,41 @@ class LossSurface:
         precision: str = "float32",
         split: str = "train",
     ):
-        batch = evaluation["batch"]
-        if bn_statistics in ("center", "initial") and device == "cpu":
-            batch = min(batch, CPU_BATCH)
-        labels = getattr(dataset, f"{split}_labels")
-        rows = choose_balanced(labels, evaluation["images"], evaluation["seed"])
-        with explain_memory("evaluation, before it began: images and network"):
-            made = create_network(network, device, dataset)
-            images = move_images(dataset, split, device, precision=precision)
-            chosen = torch.from_numpy(rows).to(device).split(batch)
-            batches = [(images.normalize(images.pixels[r]), images.labels[r]) for r in chosen]
-            self._begin(made, batches, bn_statistics, precision)
+        task = as_task(data, {})
+        with explain_memory("evaluation, before it began: data and network"):
+            made = task.create_network(network, device)
+            batches = task.open_evaluation(evaluation, bn_statistics, device, precision, split)
+            self._begin(made, task, batches, bn_statistics, precision)
 
     @classmethod
-    def over(cls, network: FlatNetwork, batches: Batches, bn_statistics: str) -> "LossSurface":
+    def over(
+        cls, network: FlatNetwork, batches: list[Labeled], bn_statistics: str
+    ) -> "LossSurface":
         """Return the surface of a network that is there, over batches of inputs and labels."""
         surface = cls.__new__(cls)
-        surface._begin(network, batches, bn_statistics, "float32")
+        surface._begin(network, Classification(), batches, bn_statistics, "float32")
         return surface
 
     def _begin(
-        self, network: FlatNetwork, batches: Batches, bn_statistics: str, precision: str
+        self,
+        network: FlatNetwork,
+        task: Task,
+        batches: list[Batch],
+        bn_statistics: str,
+        precision: str,
     ) -> None:
         device = network.theta.device
         self.bn_statistics, self.precision = bn_statistics, precision
-        self.network, self.batches = network, batches
-        self.count = sum(len(labels) for _, labels in batches)
+        self.network, self.task, self.batches = network, task, batches
         self._passes: dict[str, Replayed] = {}
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
-        self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._correct = torch.zeros_like(self._loss)
         network.module.eval()
         self._buffers = {n: v for n, v in network.keep().items() if n != "thetas"}
+        self.count = task.count(network, batches)
         self.measured = network.module
         if bn_statistics != "batch":  # then nothing is known before the pass
-            self.measured = fold_batch_norms(network.module, batches[0][0][:2])
+            self.measured = task.prepare(network.module, batches)
 
     def set_buffers(self, buffers: np.ndarray, other_buffers: np.ndarray | None = None) -> None:
         """Evaluate with these buffers, as a snapshot holds them, from now on.
@@ -154,7 +150,7 @@ class LossSurface:
         with explain_memory("evaluation", REMEDY):
             self.network.load({"thetas": theta})
             self._pass_in(precision or self.precision)()
-            return torch.stack((self._loss, self._correct.double()))
+            return torch.stack((self._loss, self._correct))
 
     def read(self, measured: list[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
         """Return losses and accuracies, float64 (points,) each."""
@@ -171,7 +167,7 @@ class LossSurface:
         return self._passes[precision]
 
     def _evaluate(self, precision: str) -> None:
-        """Pass all batches through the network and leave sums of loss and right answers.
+        """Pass all batches through the network and leave sums of losses and accuracies.
 
         Every batch meets the same buffers, whatever the batch before did to them.
         """
@@ -183,11 +179,11 @@ class LossSurface:
                 buffers = self._recalibrate()
             self._loss.zero_()
             self._correct.zero_()
-            for inputs, labels in self.batches:
+            for batch in self.batches:
                 self.network.load(buffers)
-                logits = self.measured(inputs)
-                self._loss += cross_entropy(logits, labels, reduction="none").double().sum()
-                self._correct += (logits.argmax(1) == labels).sum()
+                losses, accuracies = self.task.measure(self.measured, batch)
+                self._loss += losses.double().sum()
+                self._correct += accuracies.sum()
 
     def normalization(self) -> AbstractContextManager[None]:
         """Normalize by the batch under ``batch``, by the running statistics otherwise."""
@@ -202,8 +198,8 @@ class LossSurface:
             norm.reset_running_stats()
             norm.train()  # not the whole network, whose dropout would draw
         try:
-            for inputs, _ in self.batches:
-                self.network.module(inputs)
+            for batch in self.batches:
+                self.task.loss(self.network.module, batch)
                 self._set_back_all_but(norms)
         finally:
             self.network.module.eval()
@@ -243,13 +239,13 @@ class _PlainAverage:
 
 
 def open_surface(
-    trajectory: str | Path, dataset: Dataset, basis: Basis, spec: dict, device: str
+    trajectory: str | Path, data: Dataset | Task, basis: Basis, spec: dict, device: str
 ) -> LossSurface:
     """Return the loss surface of a run's network around the center of a basis.
 
     Parameters
     ----------
-    trajectory, dataset, spec, device : as of `open_surface_at`
+    trajectory, data, spec, device : as of `open_surface_at`
     basis : whose center's running statistics are used where ``bn_statistics`` is ``center``
 
     Raises
@@ -257,7 +253,7 @@ def open_surface(
     LossmapError
         The basis has another number of parameters than the network, or as `open_surface_at`.
     """
-    surface = open_surface_at(trajectory, dataset, basis.center_epoch, spec, device)
+    surface = open_surface_at(trajectory, data, basis.center_epoch, spec, device)
     expected = surface.network.layout.size
     if basis.center.size != expected:
         raise LossmapError(
@@ -269,7 +265,7 @@ def open_surface(
 
 def open_surface_at(
     trajectory: str | Path,
-    dataset: Dataset,
+    data: Dataset | Task,
     epoch: int,
     spec: dict,
     device: str,
@@ -280,11 +276,11 @@ def open_surface_at(
     Parameters
     ----------
     trajectory : the run's artifact: says which network it is and holds the running statistics
-    dataset : what the run was trained on
+    data : what the run was trained on
     epoch : of the snapshot whose running statistics are used where ``bn_statistics`` is ``center``
     spec : ``evaluation``, ``bn_statistics`` and, other than float32, ``precision``
     device : ``cpu`` or ``cuda``
-    split : ``train`` or ``test``: the images that are evaluated
+    split : ``train`` or ``test``: what is evaluated
 
     Raises
     ------
@@ -294,10 +290,10 @@ def open_surface_at(
     made = read_provenance(trajectory).parameters()
     if "checkpoints" not in made:  # a network that was loaded was trained before
         check_statistics(spec["bn_statistics"], epoch, str(trajectory))
-    network, dataset = describe_network(made["network"], dataset), use_moments(dataset, made)
-    precision = spec.get("precision", "float32")
+    task, precision = as_task(data, made), spec.get("precision", "float32")
+    statistics = spec["bn_statistics"]
     surface = LossSurface(
-        dataset, network, spec["evaluation"], spec["bn_statistics"], device, precision, split
+        task, made["network"], spec["evaluation"], statistics, device, precision, split
     )
     with stream(trajectory, Trajectory) as run:
         row = find_snapshot(run["epochs"][()], epoch, trajectory)
@@ -398,7 +394,7 @@ def evaluate_grid(
         loss[i], accuracy[i] = surface.read(row)
         advance()
     _check_again(surface, at(0, 0), loss[0, 0])
-    grid = Grid(alphas, betas, loss, accuracy)
+    grid = Grid(alphas, betas, loss, accuracy, loss_label=surface.task.loss_label)
     if check is None:
         return grid
     precision = surface.precision
@@ -446,6 +442,7 @@ def project_trajectory(
                 found[f"{name}_{reading}"].append(value)
             advance()
     arrays = {name: np.asarray(values) for name, values in found.items()}
+    arrays["loss_label"] = surface.task.loss_label
     return Projection(basis.coordinates[:, :2], basis.epochs, loss, basis.seeds, **arrays)
 
 

@@ -5,19 +5,19 @@ captured once and replayed; nothing waits for the device before the end of the e
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from lossmap.errors import LossmapError
 from lossmap.network.arithmetic import autocast, use_tf32
 from lossmap.network.capture import Replayed
-from lossmap.network.images import Epoch, Images, draw_epoch, take_batch
 from lossmap.network.optimizers import Adam, Optimizer, Sgd
 from lossmap.network.parameters import FlatNetwork
 from lossmap.network.randomness import seed_generators
+from lossmap.network.task import Feed, Task
 
 
 def make_optimizer(network: FlatNetwork, spec: dict) -> Optimizer:
@@ -43,30 +43,29 @@ class Trainer:
 
     Parameters
     ----------
-    network, images : what is trained, and on what
-    spec : of a run; ``batch_size``, ``optimizer``, ``precision`` and the kinds of augmentation hold
-        for all epochs
+    network, task, feed : what is trained, by which loss, on what
+    spec : of a run; ``optimizer``, ``precision`` and the kinds of augmentation hold for all epochs
     """
 
-    def __init__(self, network: FlatNetwork, images: Images, spec: dict):
-        self.network, self.images = network, images
+    def __init__(self, network: FlatNetwork, task: Task, feed: Feed, spec: dict):
+        self.network, self.task, self.feed = network, task, feed
         self.optimizer = make_optimizer(network, spec["optimizer"])
         self.precision = spec.get("precision", "float32")
-        self.batch_size = spec["batch_size"]
-        whole, rest = divmod(len(images), self.batch_size)
         device = network.theta.device
-        self._plan: Epoch | None = None
-        self._numbers = torch.arange(whole + (rest > 0), device=device)
+        self._numbers = torch.arange(len(feed.sizes), device=device)
         self._number = torch.zeros((), dtype=torch.int64, device=device)
         self._losses = torch.zeros(len(self._numbers), device=device)
         touched = [*self.network.state(), *self.optimizer.state.values()]
         touched += [self._number, self._losses]
-        update = Replayed(partial(self._update, self.batch_size), touched)
-        last = Replayed(partial(self._update, rest), touched, share=update)
-        self.updates = [update] * whole + [last] * (rest > 0)
+        made: dict[int | None, Callable[[], None]] = {}
+        for size in dict.fromkeys(feed.sizes):
+            work = partial(self._update, size)
+            first = made.get(feed.sizes[0])
+            made[size] = Replayed(work, touched, share=first) if feed.static else work
+        self.updates = [made[size] for size in feed.sizes]
 
     def train(self, spec: dict, epoch: int) -> np.ndarray:
-        """Train one epoch and return the loss of every mini-batch, float64 (updates,), nats.
+        """Train one epoch and return the loss of every mini-batch, float64 (updates,).
 
         `spec` has ``run``, ``seed``, ``schedule``, ``optimizer`` and ``augmentation``.
 
@@ -75,7 +74,7 @@ class Trainer:
         LossmapError
             A loss is not finite; names epoch and step.
         """
-        self._follow(draw_epoch(self.images, spec["seed"], epoch, spec["augmentation"]))
+        self.feed.begin(spec, epoch)
         self.optimizer.lr = learning_rate(spec["schedule"], spec["optimizer"]["lr"], epoch)
         _seed_network(spec["seed"], epoch)
         self.network.module.train()
@@ -86,24 +85,14 @@ class Trainer:
         _check_finite(found, epoch, len(found), spec)
         return found
 
-    def _follow(self, plan: Epoch) -> None:
-        """Put a plan where the updates look for theirs."""
-        if self._plan is None:
-            self._plan = plan
-            return
-        for name, values in vars(plan).items():
-            if values is not None:
-                getattr(self._plan, name).copy_(values)
-
-    def _update(self, size: int) -> None:
+    def _update(self, size: int | None) -> None:
         self.network.attach()
-        start = self.batch_size * self._number
-        batch = start + torch.arange(size, device=start.device)
         # Outside of the training's precision: an angle in bfloat16 would turn an image elsewhere.
-        inputs, labels = take_batch(self.images, self._plan, batch)
-        with use_tf32(self.precision, inputs.device.type):
-            with autocast(self.precision, inputs.device.type):
-                loss = cross_entropy(self.network.module(inputs), labels)
+        batch = self.feed.take(self._number, size)
+        device = self._number.device.type
+        with use_tf32(self.precision, device):
+            with autocast(self.precision, device):
+                loss = self.task.loss(self.network.module, batch)
             self.network.gradient.zero_()
             loss.backward()
         self.network.collect()
@@ -114,7 +103,7 @@ class Trainer:
 
 def _seed_network(seed: int, epoch: int) -> None:
     """Seed what a network draws by itself, such as dropout: a resumed run draws the same."""
-    words = np.random.SeedSequence([seed, epoch, 1]).generate_state(1)  # 1: apart from draw_epoch
+    words = np.random.SeedSequence([seed, epoch, 1]).generate_state(1)  # 1: apart from the feed
     seed_generators(int(words[0]))
 
 

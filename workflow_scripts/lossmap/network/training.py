@@ -5,16 +5,14 @@ killed in between or not.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
-from itertools import count
 from logging import Logger
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.curves import SNAPSHOT_CURVES
 from lossmap.artifacts.dataset import Dataset
@@ -24,68 +22,65 @@ from lossmap.artifacts.trajectory import History, Trajectory
 from lossmap.logs import format_seconds
 from lossmap.network.arithmetic import autocast, use_tf32
 from lossmap.network.checkpoint import Checkpoint
-from lossmap.network.images import Images, choose_balanced, move_images, use_moments
+from lossmap.network.classification import as_task
 from lossmap.network.memory import explain_memory
-from lossmap.network.parameters import FlatNetwork, create_network, describe_network
+from lossmap.network.parameters import FlatNetwork
 from lossmap.network.precision import measure_deviations
 from lossmap.network.state import check_repeats
+from lossmap.network.task import Batch, Task
 from lossmap.network.trainer import Trainer, divergence
-
-TEST_BATCH = 500
-"""Images per batch when a snapshot is measured; changes nothing but the last bits."""
-TRIAL_BATCH = 16
-"""Images at most that pass before training begins, to see whether the network repeats itself."""
 
 
 @torch.no_grad()
-def evaluate_accuracy(
+def evaluate_batches(
     network: FlatNetwork,
-    images: Images,
-    rows: np.ndarray | None,
+    task: Task,
+    batches: Iterable[Batch],
     statistics: str,
     precision: str = "float32",
 ) -> tuple[float, float]:
-    """Return mean loss (nats) and accuracy over the given images; leaves the network as it was.
+    """Return mean loss and accuracy over the given batches; leaves the network as it was.
 
     ``statistics`` is ``running`` for the running statistics of training, or ``batch`` for those of
     each batch: before the first update there are no running ones that mean anything.
     """
-    device = images.labels.device
-    chosen = torch.arange(len(images)) if rows is None else torch.from_numpy(rows)
-    loss = torch.zeros((), dtype=torch.float64, device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    device = network.theta.device
+    loss, correct = torch.zeros((2,), dtype=torch.float64, device=device)
+    count = 0
     network.module.eval()
     by_batch = network.batch_statistics() if statistics == "batch" else nullcontext()
     before = network.keep()
     buffers = {name: before[name] for name in before if name != "thetas"}
     with by_batch, use_tf32(precision, device.type), autocast(precision, device.type):
-        for part in _split(chosen.to(device)):
-            inputs, labels = images.normalize(images.pixels[part]), images.labels[part]
-            logits = network.module(inputs)
-            loss += cross_entropy(logits, labels, reduction="none").double().sum()
-            correct += (logits.argmax(1) == labels).sum()
+        for batch in batches:
+            losses, accuracies = task.measure(network.module, batch)
+            loss += losses.double().sum()
+            correct += accuracies.sum()
+            count += len(losses)
             network.load(buffers)
     network.load(before)
-    return float(loss) / len(chosen), int(correct) / len(chosen)
-
-
-def _split(rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return batches of images; none holds a single one, over which batch norm has no average."""
-    return rows.split(next(s for s in count(TEST_BATCH) if len(rows) % s != 1 or len(rows) == 1))
+    return float(loss) / count, float(correct) / count
 
 
 @dataclass
 class Measures:
-    """The images on which a run's snapshots are measured, and how."""
+    """The batches on which a run's snapshots are measured, and by what."""
 
-    train: Images
-    train_rows: np.ndarray | None
-    test: Images
+    task: Task
+    train: Iterable[Batch]
+    test: Iterable[Batch] | None
 
     def take(self, network: FlatNetwork, statistics: str) -> dict[str, float]:
-        """Return losses, accuracies and the norm of θ at the present parameters, in float32."""
-        train = evaluate_accuracy(network, self.train, self.train_rows, statistics)
-        test = evaluate_accuracy(network, self.test, None, statistics)
+        """Return losses, accuracies and the norm of θ at the present parameters, in float32.
+
+        What the task does not have is NaN.
+        """
+        train, test = (
+            (np.nan, np.nan)
+            if batches is None
+            else evaluate_batches(network, self.task, batches, statistics)
+            for batches in (self.train, self.test)
+        )
         norm = float(torch.linalg.vector_norm(network.theta.double()))
         return dict(zip(SNAPSHOT_CURVES, (*train, *test, norm), strict=True))
 
@@ -93,22 +88,15 @@ class Measures:
 class Run:
     """A training run that can be saved to and restored from a checkpoint after any epoch."""
 
-    def __init__(self, dataset: Dataset, spec: dict, device: str):
-        self.spec, dataset = spec, use_moments(dataset, spec)
-        padding = spec["augmentation"]["crop_padding"]
-        count = spec["metrics"]["images"]
-        rows = choose_balanced(dataset.train_labels, count, spec["seed"], "metrics.images")
-        with explain_memory(f"training of '{spec['run']}', before it began: images and network"):
-            network = describe_network(spec["network"], dataset)
-            self.network = create_network(network, device, dataset, spec["batch_size"])
-            precision = spec.get("precision", "float32")
-            self.images = move_images(dataset, "train", device, padding, precision)
-            plain = self.images if padding == 0 else move_images(dataset, "train", device)
-            self.measures = Measures(plain, rows, move_images(dataset, "test", device))
-            self.trainer = Trainer(self.network, self.images, spec)
-            few = min(TRIAL_BATCH, spec["batch_size"], len(plain))
-            inputs = plain.normalize(plain.pixels[:few])
-            check_repeats(self.network, inputs, plain.labels[:few], spec["network"]["factory"])
+    def __init__(self, data: Dataset | Task, spec: dict, device: str):
+        self.spec, self.task = spec, as_task(data, spec)
+        with explain_memory(f"training of '{spec['run']}', before it began: data and network"):
+            network, batch_size = spec["network"], spec.get("batch_size")
+            self.network = self.task.create_network(network, device, batch_size, trains=True)
+            self.feed, *measured, trial = self.task.open_training(spec, device)
+            self.measures = Measures(self.task, *measured)
+            self.trainer = Trainer(self.network, self.task, self.feed, spec)
+            check_repeats(self.network, self.task, trial, network["factory"])
         self.begin()
 
     def begin(self, start: Mapping[str, np.ndarray] | None = None) -> None:
@@ -139,15 +127,15 @@ class Run:
         self.epoch += 1
 
     def deviation(self) -> float | None:
-        """Return |loss − float32 loss| / float32 loss of the present snapshot's training images.
+        """Return |loss − float32 loss| / float32 loss of the present snapshot.
 
         The first loss is in the precision of training; None where that is float32.
         """
         precision = self.trainer.precision
         if precision == "float32":
             return None
-        train, rows = self.measures.train, self.measures.train_rows
-        found = evaluate_accuracy(self.network, train, rows, "running", precision)[0]
+        train = self.measures.train
+        found = evaluate_batches(self.network, self.task, train, "running", precision)[0]
         exact = self.measured[-1]["train_loss"]
         return float(measure_deviations(np.array([found]), np.array([exact]))[0])
 
@@ -209,7 +197,7 @@ class Run:
 
 
 def train_run(
-    dataset: Dataset,
+    data: Dataset | Task,
     spec: dict,
     device: str,
     artifact: str | Path,
@@ -220,10 +208,10 @@ def train_run(
 
     Parameters
     ----------
-    dataset : what to train on
-    spec : ``run``, ``network``, ``seed``, ``epochs``, ``batch_size``, ``snapshot_every``,
-        ``optimizer``, ``schedule``, ``augmentation``, ``metrics`` and, other than float32,
-        ``precision``
+    data : what to train on
+    spec : ``run``, ``network``, ``seed``, ``epochs``, ``snapshot_every``, ``optimizer``,
+        ``schedule``, for images ``batch_size``, ``augmentation`` and ``metrics``, and, other than
+        float32, ``precision``
     device : ``cpu`` or ``cuda``
     artifact : the trajectory to write
     provenance : what is stored with it, and names the resume point
@@ -234,7 +222,7 @@ def train_run(
     LossmapError
         The loss is not finite, the disk or the memory of the GPU is full.
     """
-    run = Run(dataset, spec, device)
+    run = Run(data, spec, device)
     folder, owner = open_resume_folder(artifact, provenance), owner_of(provenance)
     with closing(Checkpoint(folder, run.widths(), owner)) as checkpoint:
         train_to_end(run, checkpoint, log)
@@ -250,6 +238,7 @@ def train_run(
             run.deviation(),
             checkpoint.rows("other_buffers", count) if has_others else None,
             network.other_layout,
+            run.task.loss_label,
         )
         save(artifact, trajectory, provenance)
         checkpoint.discard()
@@ -263,12 +252,15 @@ def train_to_end(run: Run, checkpoint: Checkpoint, log: Logger) -> None:
     LossmapError
         The loss is not finite, the disk or the memory of the GPU is full.
     """
-    what = f"training of '{run.spec['run']}' in batches of {run.spec['batch_size']}"
-    smaller = (
-        ", or set a smaller batch_size in its recipe, which makes it another run; otherwise it "
-        "goes on from the last saved epoch"
+    what, smaller = f"training of '{run.spec['run']}'", "smaller batches of the task"
+    if "batch_size" in run.spec:
+        what += f" in batches of {run.spec['batch_size']}"
+        smaller = "a smaller batch_size in its recipe"
+    remedy = (
+        f", or set {smaller}, which makes it another run; otherwise it goes on from the last saved "
+        "epoch"
     )
-    with explain_memory(what, smaller):
+    with explain_memory(what, remedy):
         state = checkpoint.load(log)
         if state is None:
             run.measure()
@@ -293,11 +285,19 @@ def _train_epochs(run: Run, checkpoint: Checkpoint, log: Logger) -> None:
 
 def describe_progress(run: Run, epoch_seconds: float, seconds_left: float) -> str:
     """Return the line that a person reads after each epoch."""
-    last = run.measured[-1]
     return (
         f"{run.spec['run']} epoch {run.epoch}/{run.spec['epochs']}  "
-        f"loss {last['train_loss']:.3f}  train {100 * last['train_accuracy']:.1f} %  "
-        f"test {100 * last['test_accuracy']:.1f} %  "
-        f"{len(run.images) / epoch_seconds:.0f} images/s  "
+        f"{describe_measures(run.measured[-1])}  "
+        f"{len(run.feed) / epoch_seconds:.0f} {run.feed.unit}/s  "
         f"{format_seconds(seconds_left)} left"
     )
+
+
+def describe_measures(found: Mapping[str, float]) -> str:
+    """Return the losses and accuracies that there are, for a person."""
+    loss = f"loss {found['train_loss']:.3f}"
+    shares = {name: found[f"{name}_accuracy"] for name in ("train", "test")}
+    known = [f"{name} {100 * share:.1f} %" for name, share in shares.items() if np.isfinite(share)]
+    if not known and np.isfinite(found["test_loss"]):
+        known = [f"test loss {found['test_loss']:.3f}"]
+    return "  ".join([loss, *known])

@@ -44,7 +44,7 @@ def try_network(
     LossmapError
         The message says what was expected, what was found and what to do.
     """
-    _check_repeatable(network, again, factory)
+    check_repeatable(network, again, factory)
     device = next(again.parameters()).device
     trial = _Trial(again, factory, _first_images(dataset, device.type), len(dataset.classes))
     last = len(dataset.train_labels) % batch_size if batch_size else 0
@@ -80,7 +80,7 @@ def _check_batches(network: nn.Module, factory: str, dataset: Dataset, batch_siz
             raise _refusal(factory, expected, f"1 in {where}", remedy)
 
 
-def _check_repeatable(network: nn.Module, again: nn.Module, factory: str) -> None:
+def check_repeatable(network: nn.Module, again: nn.Module, factory: str) -> None:
     """Refuse initial values that the seed does not decide: other jobs would see other ones."""
     ours, theirs = (dict([*m.named_parameters(), *m.named_buffers()]) for m in (network, again))
     for name, tensor in ours.items():
@@ -121,9 +121,88 @@ def _first_images(dataset: Dataset, device: str) -> Images:
 
 
 @dataclass
-class _Trial:
+class Update:
+    """The backward pass of an update, tried.
+
+    Attributes
+    ----------
+    network : it is spoiled
+    factory : named in messages
+    """
+
     network: nn.Module
     factory: str
+
+    def check(self, outputs: torch.Tensor, loss: torch.Tensor, what: str) -> None:
+        """Go backward from a loss; `outputs`, which are called `what`, must depend on parameters.
+
+        Raises
+        ------
+        LossmapError
+            They do not, a step cannot be differentiated, or a gradient is not finite.
+        """
+        try:
+            self._check_graph(outputs, what)
+            self.network.zero_grad()
+            loss.backward()
+        except Exception as error:
+            if is_out_of_memory(error) or isinstance(error, LossmapError):
+                raise
+            raise _refusal(
+                self.factory,
+                "a backward pass",
+                kind_and_reason(error)[:200],
+                "mend forward: each pass must stand alone, and every step be differentiable",
+            ) from error
+        self._part_from_graph()
+        for name, parameter in self.network.named_parameters():
+            if parameter.grad is not None and not parameter.grad.isfinite().all():
+                raise _refusal(
+                    self.factory,
+                    "finite gradients at the initial parameters",
+                    f"some of '{name}' that are not",
+                    "initialize it otherwise, or add a small number where it divides or takes "
+                    "a root",
+                )
+
+    def _part_from_graph(self) -> None:
+        """Detach what forward assigned to buffers, as training does after each update."""
+        for module in self.network.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None and buffer.grad_fn is not None:
+                    module._buffers[name] = buffer.detach()
+
+    def _check_graph(self, outputs: torch.Tensor, what: str) -> None:
+        known = {id(parameter) for parameter in self.network.parameters()}
+        nodes = list(_walk(outputs.grad_fn))
+        leaves = [node.variable for node in nodes if hasattr(node, "variable")]
+        if not any(id(leaf) in known for leaf in leaves):
+            raise _refusal(
+                self.factory,
+                f"{what} that depend on trainable parameters",
+                "ones that do not",
+                "remove detach() and no_grad() from forward",
+            )
+        for shape in (tuple(leaf.shape) for leaf in leaves if id(leaf) not in known):
+            raise _refusal(
+                self.factory,
+                "every tensor that can learn among parameters()",
+                f"one of shape {shape} that is not",
+                "hold layers in a nn.ModuleList, not in a list, and tensors in a nn.Parameter",
+            )
+        for node in filter(_harms_the_heap, nodes):
+            channels = node._saved_input.shape[1]
+            raise _refusal(
+                self.factory,
+                "no 1x1 convolution with a stride on 2 to 8 channels",
+                f"one on {channels}, whose backward damages the memory of a CPU (torch)",
+                "take every second pixel first, x[:, :, ::2, ::2], and stride 1, which is the "
+                "same map",
+            )
+
+
+@dataclass
+class _Trial(Update):
     images: Images
     classes: int
 
@@ -160,64 +239,7 @@ class _Trial:
     def check_update(self, count: int) -> None:
         """Go forward and backward, as an update does."""
         logits = self.check_forward(count, training=True)
-        try:
-            self._check_graph(logits)
-            self.network.zero_grad()
-            cross_entropy(logits, self.images.labels[:count]).backward()
-        except Exception as error:
-            if is_out_of_memory(error) or isinstance(error, LossmapError):
-                raise
-            raise _refusal(
-                self.factory,
-                "a backward pass",
-                kind_and_reason(error)[:200],
-                "mend forward: each pass must stand alone, and every step be differentiable",
-            ) from error
-        self._part_from_graph()
-        for name, parameter in self.network.named_parameters():
-            if parameter.grad is not None and not parameter.grad.isfinite().all():
-                raise _refusal(
-                    self.factory,
-                    "finite gradients at the initial parameters",
-                    f"some of '{name}' that are not",
-                    "initialize it otherwise, or add a small number where it divides or takes "
-                    "a root",
-                )
-
-    def _part_from_graph(self) -> None:
-        """Detach what forward assigned to buffers, as training does after each update."""
-        for module in self.network.modules():
-            for name, buffer in module._buffers.items():
-                if buffer is not None and buffer.grad_fn is not None:
-                    module._buffers[name] = buffer.detach()
-
-    def _check_graph(self, logits: torch.Tensor) -> None:
-        known = {id(parameter) for parameter in self.network.parameters()}
-        nodes = list(_walk(logits.grad_fn))
-        leaves = [node.variable for node in nodes if hasattr(node, "variable")]
-        if not any(id(leaf) in known for leaf in leaves):
-            raise _refusal(
-                self.factory,
-                "logits that depend on trainable parameters",
-                "ones that do not",
-                "remove detach() and no_grad() from forward",
-            )
-        for shape in (tuple(leaf.shape) for leaf in leaves if id(leaf) not in known):
-            raise _refusal(
-                self.factory,
-                "every tensor that can learn among parameters()",
-                f"one of shape {shape} that is not",
-                "hold layers in a nn.ModuleList, not in a list, and tensors in a nn.Parameter",
-            )
-        for node in filter(_harms_the_heap, nodes):
-            channels = node._saved_input.shape[1]
-            raise _refusal(
-                self.factory,
-                "no 1x1 convolution with a stride on 2 to 8 channels",
-                f"one on {channels}, whose backward damages the memory of a CPU (torch)",
-                "take every second pixel first, x[:, :, ::2, ::2], and stride 1, which is the "
-                "same map",
-            )
+        self.check(logits, cross_entropy(logits, self.images.labels[:count]), "logits")
 
 
 def _walk(root: object) -> Iterator:

@@ -13,7 +13,7 @@ from PIL import Image
 from plotly import graph_objects as go
 
 from lossmap.artifacts.basis import Basis
-from lossmap.artifacts.curves import SNAPSHOT_CURVES
+from lossmap.artifacts.curves import LOSS_LABEL, SNAPSHOT_CURVES
 from lossmap.artifacts.embedding import AXIS_NAMES, Embedding
 from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.line import Line
@@ -37,8 +37,8 @@ MEDIA = {
 LARGE = 200_000
 """Bytes of a picture that is worth a second of packing it anew."""
 MEASURES = {
-    "train_loss": "training loss (nats)",
-    "test_loss": "test loss (nats)",
+    "train_loss": "training {loss}",
+    "test_loss": "test {loss}",
     "train_accuracy": "training accuracy",
     "test_accuracy": "test accuracy",
     "theta_norm": "L2 norm of the parameters",
@@ -132,7 +132,9 @@ def collect_landscape(results: Path, entry: Mapping) -> View:
             name = f"epoch {epoch}, {each['grid'].partition('/')[2]}"
             centers[row] = epoch, replace(centers[row][1], name=name)
     order = np.argsort(epochs, kind="stable")
-    return _view(entry["title"], draw_landscape([centers[row][1] for row in order]))
+    label = load_part(results / f"{entry['centers'][0]['grid']}.h5", Grid, "loss_label")
+    drawn = draw_landscape([centers[row][1] for row in order], loss_label=label or LOSS_LABEL)
+    return _view(entry["title"], drawn)
 
 
 def _read_center(results: Path, entry: Mapping) -> tuple[int, Center]:
@@ -160,28 +162,44 @@ def collect_embedding(results: Path, entry: Mapping) -> View:
     if len(origins.sources) < 2:
         del columns["run"]
     axis = AXIS_NAMES.get(entry["method"], entry["method"])
-    return _view(entry["title"], draw_embedding(found.points, columns, axis=axis))
+    label = origins.loss_label or LOSS_LABEL
+    drawn = draw_embedding(found.points, columns, axis=axis, loss_label=label)
+    return _view(entry["title"], drawn)
 
 
 def collect_curves(results: Path, title: str, runs: Mapping[str, str]) -> View:
     """Return the curves of the runs on one data set."""
     curves = {}
     for name, label in runs.items():
-        with stream(results / "trajectory" / f"{name}.h5", Trajectory) as run:
+        path = results / "trajectory" / f"{name}.h5"
+        loss = load_part(path, Trajectory, "loss_label") or LOSS_LABEL  # of one task, as its data
+        with stream(path, Trajectory) as run:
             curves[label] = {key: run[key][()] for key in ("epochs", *SNAPSHOT_CURVES)}
-    return _view(title, draw_curves(curves, MEASURES))
+    return _view(title, draw_curves(curves, _known(curves, MEASURES, loss)))
+
+
+def _known(curves: Mapping[str, Mapping], measures: Mapping[str, str], loss: str) -> dict[str, str]:
+    """Return the measures that some curve has, with their words; `loss` is what it is called."""
+    return {
+        key: words.format(loss=loss)
+        for key, words in measures.items()
+        if any(np.isfinite(found[key]).any() for found in curves.values())
+    }
 
 
 def collect_lines(results: Path, title: str, lines: Mapping[str, str]) -> View:
     """Return loss and accuracy along some lines, the barrier of each beside its name."""
-    curves = {}
+    curves, loss = {}, LOSS_LABEL
     for name, label in lines.items():
         line = load(results / "line" / f"{name}.h5", Line)
-        barrier = f", barrier {line.barrier:.2g} nats" if line.barrier_end > 0 else ""
-        curves[f"{label} ({name}){barrier}"] = vars(line)
-    return _view(
-        title, draw_curves(curves, ALONG_LINES, along=("positions", "position on the line"))
-    )
+        barrier = f", barrier {line.barrier:.2g}" if line.barrier_end > 0 else ""
+        absent = np.full(len(line.positions), np.nan)
+        measured = {key: getattr(line, key) for key in ALONG_LINES}
+        measured = {key: absent if each is None else each for key, each in measured.items()}
+        curves[f"{label} ({name}){barrier}"] = {"positions": line.positions} | measured
+        loss = line.loss_label or LOSS_LABEL  # of one task, as its data
+    known = _known(curves, ALONG_LINES, loss)
+    return _view(title, draw_curves(curves, known, along=("positions", "position on the line")))
 
 
 def _view(title: str, figure: go.Figure) -> View:

@@ -3,6 +3,7 @@
 Everything that can be wrong with a configuration is found here, before any job starts.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import partial
@@ -226,6 +227,12 @@ def kept_epochs(config: Mapping, run: str) -> list[int]:
     return sorted({*range(0, epochs, recipe["snapshot_every"]), epochs})
 
 
+def own_runs(folder: Path, config: Mapping) -> list[str]:
+    """Return the runs that are not the papers' own, nor repeats of theirs."""
+    papers = {run for file in REGISTRIES for run in _read_yaml(folder / file).get("runs", {})}
+    return [run for run in config["runs"] if {run, re.sub(r"-\d+$", "", run)}.isdisjoint(papers)]
+
+
 def trained_runs(config: Mapping) -> list[str]:
     """Return the runs that are trained here."""
     return [run for run in config["runs"] if not is_imported(config, run)]
@@ -240,6 +247,59 @@ def run_recipe(config: dict, run: str) -> dict:
     return recipe
 
 
+def minimum_recipe(config: dict, name: str) -> dict:
+    """Return the recipe of retraining from a minimum: its run's, or an imported run's as named."""
+    entry = config["minima"][name]
+    if "recipe" in entry:
+        return _copied(config["recipes"][entry["recipe"]])
+    return run_recipe(config, entry["run"])
+
+
+def task_of(config: Mapping, run: str) -> dict | None:
+    """Return the task of a run; None for the images of a data set."""
+    entry = config["runs"][run]
+    return config["tasks"][entry["task"]] if "task" in entry else None
+
+
+_OF_IMAGES = (
+    "dataset",
+    "network",
+    "arguments",
+    "width",
+    "normalize",
+    "metrics",
+    "batch_size",
+    "augmentation",
+)
+"""What a run of images has of its own, and one of a task leaves to the task."""
+
+
+def _check_data(config: dict) -> None:
+    for name, entry in config["runs"].items():
+        missing = [key for key in ("dataset", "network") if key not in entry]
+        if "task" not in entry and missing:
+            other = "" if missing[1:] == [] else ", or name a task"
+            raise LossmapError(
+                f"configuration: runs.{name}: key '{missing[0]}' is missing; add it{other}"
+            )
+        for key in (key for key in _OF_IMAGES if "task" in entry and key in entry):
+            raise LossmapError(
+                f"configuration: runs.{name}.{key} means nothing beside 'task', which has its own; "
+                "remove it"
+            )
+        if "task" in entry and not is_imported(config, name):
+            _check_plain(config, entry["recipe"], f"runs.{name}")
+
+
+def _check_plain(config: dict, recipe: str, where: str) -> None:
+    """Refuse a recipe that would augment what only a task understands."""
+    if any(config["recipes"][recipe]["augmentation"].values()):
+        raise LossmapError(
+            f"configuration: {where}.recipe is '{recipe}', which augments images, but the run is "
+            "of a task, which makes its own batches; name one without, such as plain"
+        )
+
+
 def _check_runs(config: dict) -> None:
     for name in config["runs"]:
         if is_imported(config, name):
@@ -250,11 +310,20 @@ def _check_runs(config: dict) -> None:
 
 def _check_minima(config: dict) -> None:
     for name, minimum in config["minima"].items():
-        if is_imported(config, minimum["run"]):
+        run, imported = minimum["run"], is_imported(config, minimum["run"])
+        if imported and "recipe" not in minimum:
             raise LossmapError(
-                f"configuration: minima.{name}.run is '{minimum['run']}', which was imported: how "
-                "it was trained is not known; name a run that is trained here"
+                f"configuration: minima.{name}.run is '{run}', which was imported: how it was "
+                f"trained is not known; add minima.{name}.recipe, by which it is retrained, such "
+                "as plain"
             )
+        if "recipe" in minimum and not imported:
+            raise LossmapError(
+                f"configuration: minima.{name}.recipe means nothing for run '{run}', which has a "
+                "recipe; remove it"
+            )
+        if imported and task_of(config, run):
+            _check_plain(config, minimum["recipe"], f"minima.{name}")
 
 
 def _check_recipe(name: str, recipe: dict) -> None:
@@ -278,6 +347,8 @@ def _check_recipe(name: str, recipe: dict) -> None:
 
 def _check_last_batches(config: dict) -> None:
     for name in trained_runs(config):
+        if task_of(config, name):
+            continue
         batch = run_recipe(config, name)["batch_size"]
         train = config["datasets"][config["runs"][name]["dataset"]].get("train")
         if train and train % batch == 1:
@@ -410,7 +481,7 @@ def _check_points(config: dict, points: list[dict], where: str) -> None:
                 f"configuration: {where} names epoch {epoch} of run '{run}' twice; name different "
                 "snapshots"
             )
-        for key in ("dataset", "network", "arguments", "width", "normalize"):
+        for key in ("task", "dataset", "network", "arguments", "width", "normalize"):
             first, other = (config["runs"][each].get(key) for each in (found[0][0], run))
             if first != other:
                 raise LossmapError(
@@ -482,14 +553,16 @@ def _metrics_key(config: dict, run: str) -> str:
 def metrics_of(config: dict, run: str) -> dict | None:
     """Return what a run's snapshots are measured on: the recipe's setting, else the global one.
 
-    None are all images: no scale makes an imported run's less.
+    None are all of them: no scale makes an imported run's less.
     """
-    if is_imported(config, run):
+    if is_imported(config, run) or task_of(config, run):
         return config["runs"][run].get("metrics")
     return run_recipe(config, run).get("metrics", config["metrics"])
 
 
 def _check_images(config: dict, run: str, key: str, wanted: int) -> None:
+    if task_of(config, run):
+        return
     name = config["runs"][run]["dataset"]
     train = config["datasets"][name].get("train")
     if train is not None and wanted > train:
@@ -686,6 +759,7 @@ def _check_claim_pairs(config: dict, key: str, names: Names, entry: Mapping, whe
 
 
 _CHECKS = (
+    _check_data,
     _check_datasets,
     _check_runs,
     _check_minima,

@@ -16,8 +16,10 @@ from lossmap.workflow.configuration import (
     kept_epochs,
     metrics_of,
     minimum_of,
+    minimum_recipe,
     run_recipe,
     statistics_of,
+    task_of,
 )
 from lossmap.workflow.specs import (
     network_spec,
@@ -71,8 +73,9 @@ class Cost:
 def network_size(config: dict, run: str) -> tuple[int, float]:
     """Return the parameters and the multiply-adds per image of a run's network."""
     entry = config["runs"][run]
-    known = UNKNOWN | config["networks"].get(entry["network"], {})
-    pixels = (config["datasets"][entry["dataset"]].get("side", 32) / 32) ** 2
+    known = UNKNOWN | config["networks"].get(entry.get("network"), {})
+    dataset = config["datasets"].get(entry.get("dataset"), {})
+    pixels = (dataset.get("side", 32) / 32) ** 2
     area = network_spec(config, run).get("width", 1.0) ** 2
     return int(known["parameters"] * area), known["macs"] * area * pixels
 
@@ -84,6 +87,19 @@ def image_counts(config: dict, dataset: str) -> tuple[int, int]:
     if entry["source"] == "digits":
         full = tuple(entry["classes"] * count for count in DIGITS_PER_CLASS)
     return entry.get("train") or full[0], entry.get("test") or full[1]
+
+
+def sample_counts(config: dict, run: str) -> tuple[int, int]:
+    """Return how many training and test samples a run has; assumed where a task has them."""
+    if task_of(config, run):
+        return CIFAR_SIZES
+    return image_counts(config, config["runs"][run]["dataset"])
+
+
+def _measured_samples(config: dict, run: str) -> int:
+    """Return how many samples are measured at each snapshot."""
+    (train, test), metrics = sample_counts(config, run), metrics_of(config, run)
+    return test + (metrics["images"] if metrics else train)
 
 
 def dataset_cost(config: dict, name: str) -> Cost:
@@ -110,15 +126,15 @@ def jumps_cost(config: dict, name: str) -> Cost:
     minimum = minimum_of(config, jump_names(config)[name][0])
     run = minimum["run"]
     parameters, macs = network_size(config, run)
-    train, test = image_counts(config, config["runs"][run]["dataset"])
+    train, _ = sample_counts(config, run)
     steps, epochs = len(minimum["step_sizes"]), minimum["epochs"]
-    measured = (epochs + 1) * (test + metrics_of(config, run)["images"])
-    single = trajectory_cost(config, run)
+    measured = (epochs + 1) * _measured_samples(config, run)
+    batch = minimum_recipe(config, jump_names(config)[name][0])["batch_size"]
+    size = _sizes(config, run, batch)
     disk = steps * (epochs + 1) * 4 * parameters / 2**20
-    batch = run_recipe(config, run)["batch_size"]
     return Cost(
         steps * (epochs * train * TRAINING_PASSES + measured) * macs,
-        single.memory_mb,
+        _memory(size),
         disk,
         steps * _training_calls(epochs, train, batch, measured),
     )
@@ -163,12 +179,13 @@ class _Sizes:
     snapshots: int
 
 
-def _sizes(config: dict, run: str) -> _Sizes:
+def _sizes(config: dict, run: str, batch: int | None = None) -> _Sizes:
     parameters, macs = network_size(config, run)
-    train, test = image_counts(config, config["runs"][run]["dataset"])
+    train, test = sample_counts(config, run)
     theta_mb, data_mb = 4 * parameters / 2**20, 4 * 3072 * (train + test) / 2**20
-    imported = is_imported(config, run)
-    batch = MEASURED_IMAGES if imported else run_recipe(config, run)["batch_size"]
+    if batch is None:
+        imported = is_imported(config, run)
+        batch = MEASURED_IMAGES if imported else run_recipe(config, run)["batch_size"]
     batch_mb = 64 * macs / 1e6 * batch / 1000
     return _Sizes(parameters, macs, theta_mb, data_mb, batch_mb, len(kept_epochs(config, run)))
 
@@ -176,22 +193,24 @@ def _sizes(config: dict, run: str) -> _Sizes:
 def trajectory_cost(config: dict, run: str) -> Cost:
     """Return the cost of a training run."""
     size, recipe = _sizes(config, run), run_recipe(config, run)
-    train, test = image_counts(config, config["runs"][run]["dataset"])
-    measured = size.snapshots * (test + metrics_of(config, run)["images"])
+    train, _ = sample_counts(config, run)
+    measured = size.snapshots * _measured_samples(config, run)
     images = recipe["epochs"] * train * TRAINING_PASSES + measured
     calls = _training_calls(recipe["epochs"], train, recipe["batch_size"], measured)
-    memory = BASE_MB + TORCH_MB + 6 * size.theta_mb + size.data_mb + size.batch_mb
-    return Cost(images * size.macs, int(memory), size.snapshots * size.theta_mb, calls)
+    return Cost(images * size.macs, _memory(size), size.snapshots * size.theta_mb, calls)
+
+
+def _memory(size: _Sizes) -> int:
+    """Return the memory of a job that trains or measures snapshots."""
+    return int(BASE_MB + TORCH_MB + 6 * size.theta_mb + size.data_mb + size.batch_mb)
 
 
 def import_cost(config: dict, run: str) -> Cost:
     """Return the cost of importing a run: its snapshots are measured, one after the other."""
-    size, metrics = _sizes(config, run), metrics_of(config, run)
-    train, test = image_counts(config, config["runs"][run]["dataset"])
-    images = size.snapshots * (test + (metrics["images"] if metrics else train))
-    memory = BASE_MB + TORCH_MB + 6 * size.theta_mb + size.data_mb + size.batch_mb
+    size = _sizes(config, run)
+    images = size.snapshots * _measured_samples(config, run)
     disk = size.snapshots * size.theta_mb
-    return Cost(images * size.macs, int(memory), disk, images / MEASURED_IMAGES)
+    return Cost(images * size.macs, _memory(size), disk, images / MEASURED_IMAGES)
 
 
 def basis_cost(config: dict, name: str) -> Cost:

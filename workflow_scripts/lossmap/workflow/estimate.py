@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lossmap.workflow.configuration import trained_runs
+from lossmap.workflow.configuration import task_of, trained_runs
 from lossmap.workflow.costs import START_SECONDS
 from lossmap.workflow.schedule import CPU_JOBS, Job, collect_jobs, longest_chain, simulate
 from lossmap.workflow.specs import network_spec
@@ -21,7 +21,7 @@ def estimate_spec(config: dict) -> dict:
     jobs = collect_jobs(config)
     stages = {stage: _stage_cost(config, stage, jobs) for stage in STAGES}
     path = longest_chain(jobs)
-    run = trained_runs(config)[0]
+    run = next(run for run in trained_runs(config) if not task_of(config, run))
     network = network_spec(config, run) | {"classes": 10, "channels": 3}
     recipe = config["recipes"][config["runs"][run]["recipe"]]
     return {

@@ -123,7 +123,7 @@ class Expected:
         Results that were copied from elsewhere hold their images, but not the files they came from.
         """
         maker = maker_of(self.config, stage, name)
-        outside = maker.files is not None and not maker.sources(self.config, name)
+        outside = maker.files is not None and maker.run is None
         return outside and self.config["keep_datasets"] and self.path(stage, name).is_file()
 
     def of_resume_points(self, stage: str, name: str, inputs: Mapping[str, str]) -> Provenance:

@@ -19,8 +19,10 @@ from lossmap.workflow.configuration import (
     jump_names,
     metrics_of,
     minimum_of,
+    minimum_recipe,
     run_recipe,
     statistics_of,
+    task_of,
 )
 from lossmap.workflow.schema import references, resolve_kind
 
@@ -77,12 +79,14 @@ def network_spec(config: dict, run: str) -> dict:
     """Return factory, width and seed of a run's network; the data set adds classes and channels.
 
     Where ``arguments`` are given, they alone are what the factory is called with. No scale narrows
-    the network of an imported run.
+    the network of an imported run. A task makes its network itself.
     """
-    entry = config["runs"][run]
-    known = config["networks"].get(entry["network"], {"factory": entry["network"]})
+    entry, task = config["runs"][run], task_of(config, run)
     imported = is_imported(config, run)
     seed = entry.get("seed", 0) if imported else run_recipe(config, run)["seed"]
+    if task:
+        return {"factory": task["factory"], "seed": seed}
+    known = config["networks"].get(entry["network"], {"factory": entry["network"]})
     if "arguments" in entry:
         return {"factory": known["factory"], "arguments": entry["arguments"], "seed": seed}
     width = entry.get("width", 1.0 if imported else known.get("width", 1.0))
@@ -99,8 +103,7 @@ def imported_spec(config: dict, run: str) -> dict:
         "run": run,
         "network": network_spec(config, run),
         "checkpoints": checkpoints,
-        "metrics": metrics_of(config, run),
-        **_normalize_spec(config, run),
+        **_data_spec(config, run),
     }
 
 
@@ -110,15 +113,20 @@ def checkpoint_files(config: dict, run: str) -> list[Path]:
     return list(dict.fromkeys(files))  # a recorder's holds many epochs
 
 
-def _normalize_spec(config: dict, run: str) -> dict:
-    """Return the mean and the deviation of pixels that a run has of its own, if it has."""
-    entry = config["runs"][run]
-    return {"normalize": entry["normalize"]} if "normalize" in entry else {}
+def _data_spec(config: dict, run: str) -> dict:
+    """Return the task of a run; of images how many are measured, and their own moments if any."""
+    entry, task = config["runs"][run], task_of(config, run)
+    if task:
+        return {"task": {"factory": task["factory"], "arguments": task.get("arguments", {})}}
+    own = {"normalize": entry["normalize"]} if "normalize" in entry else {}
+    return {"metrics": metrics_of(config, run), **own}
 
 
-def trajectory_spec(config: dict, run: str) -> dict:
-    """Return how a run is trained."""
-    recipe = run_recipe(config, run)
+def trajectory_spec(config: dict, run: str, recipe: dict | None = None) -> dict:
+    """Return how a run is trained: by its own recipe, or by the given one."""
+    recipe = recipe or run_recipe(config, run)
+    if task_of(config, run):
+        recipe = {key: recipe[key] for key in recipe if key not in _OF_BATCHES}
     if recipe.get("precision") == "float32":
         del recipe["precision"]
     optimizer, schedule = recipe["optimizer"], recipe["schedule"]
@@ -130,11 +138,14 @@ def trajectory_spec(config: dict, run: str) -> dict:
         "run": run,
         "network": network_spec(config, run),
         **recipe,
-        "metrics": metrics_of(config, run),
-        **_normalize_spec(config, run),
+        **_data_spec(config, run),
         "optimizer": optimizer,
         "schedule": schedule,
     }
+
+
+_OF_BATCHES = ("batch_size", "augmentation", "metrics")
+"""What of a recipe is of no use to a task, whose batches are its own."""
 
 
 def jumps_spec(config: dict, name: str) -> dict:
@@ -145,7 +156,7 @@ def jumps_spec(config: dict, name: str) -> dict:
     """
     minimum, direction = jump_names(config)[name]
     entry = minimum_of(config, minimum)
-    trained = trajectory_spec(config, entry["run"])
+    trained = trajectory_spec(config, entry["run"], minimum_recipe(config, minimum))
     optimizer = {
         "name": "sgd",
         "nesterov": False,
@@ -252,9 +263,17 @@ def grid_spec(config: dict, name: str) -> dict:
         "resolution": entry.get("resolution", config["grid"]["resolution"]),
         "extent": float(entry.get("extent", config["grid"]["extent"])),
         "bn_statistics": statistics_of(config, entry),
-        "evaluation": config["evaluation"],
+        "evaluation": _evaluation_spec(config, run_of_grid(config, name)),
         **_precision_spec(config, entry),
     }
+
+
+def _evaluation_spec(config: dict, run: str) -> dict:
+    """Return on what of a run's data a landscape is evaluated."""
+    task = task_of(config, run)
+    if task:
+        return {"batches": task.get("batches"), "seed": config["evaluation"]["seed"]}
+    return config["evaluation"]
 
 
 def _precision_spec(config: dict, entry: dict) -> dict:
@@ -268,7 +287,7 @@ def projection_spec(config: dict, name: str) -> dict:
     entry = config["projections"][name]
     return {
         "bn_statistics": statistics_of(config, entry),
-        "evaluation": config["evaluation"],
+        "evaluation": _evaluation_spec(config, run_of_projection(config, name)),
     }
 
 
@@ -279,7 +298,7 @@ def ring_spec(config: dict, name: str) -> dict:
         "radius": float(config["ring"]["radius"]),
         "points": config["ring"]["points"],
         "bn_statistics": statistics_of(config, entry),
-        "evaluation": config["evaluation"],
+        "evaluation": _evaluation_spec(config, run_of_ring(config, name)),
     }
 
 
@@ -289,7 +308,7 @@ def line_spec(config: dict, name: str) -> dict:
     shared = {
         "resolution": entry.get("resolution", config["line"]["resolution"]),
         "bn_statistics": statistics_of(config, entry),
-        "evaluation": config["evaluation"],
+        "evaluation": _evaluation_spec(config, run_of_line(config, name)),
     }
     if "basis" in entry:
         extent = float(entry.get("extent", config["line"]["extent"]))
@@ -340,9 +359,10 @@ def _panel_spec(config: dict, figure: str, panel: dict) -> dict:
 
 
 def data_title(config: dict, run: str) -> str:
-    """Return what a run's data set is called."""
-    dataset = config["runs"][run]["dataset"]
-    return config["datasets"][dataset].get("title", dataset)
+    """Return what a run's data set or its task is called."""
+    entry = config["runs"][run]
+    name = entry.get("task") or entry["dataset"]
+    return (task_of(config, run) or config["datasets"][name]).get("title", name)
 
 
 def run_title(config: dict, run: str) -> str:
@@ -401,7 +421,7 @@ def _claim_case(config: dict, registry: str, name: str) -> dict | str:
         if is_imported(config, name):
             return {"run": name, "label": run_title(config, name), "seed": 0}
         recipe = run_recipe(config, name)
-        dataset = config["datasets"][config["runs"][name]["dataset"]]
+        dataset = config["datasets"].get(config["runs"][name].get("dataset"), {"source": None})
         whole = dataset["source"] in CIFAR_FILES and not dataset.get("train")
         return {
             "run": name,
@@ -429,7 +449,7 @@ def _told_of_cloud(config: dict, cloud: dict) -> dict:
     kind = cloud_kind(cloud)
     if kind == "minimum":
         entry = minimum_of(config, cloud["minimum"])
-        recipe = run_recipe(config, entry["run"])
+        recipe = minimum_recipe(config, cloud["minimum"])
         last = _last_rate(recipe["optimizer"]["lr"], recipe["schedule"], recipe["epochs"])
         return {"seed": recipe["seed"], "rates": [float(entry["lr"]), last]}
     if kind == "model":
@@ -506,8 +526,8 @@ def run_of_jumps(config: dict, name: str) -> str:
 
 
 def trajectory_sources(config: dict, run: str) -> list[str]:
-    """Return the data set of a run."""
-    return [f"dataset/{config['runs'][run]['dataset']}"]
+    """Return the data set of a run; a task has its data from elsewhere."""
+    return [] if task_of(config, run) else [f"dataset/{config['runs'][run]['dataset']}"]
 
 
 def basis_sources(config: dict, name: str) -> list[str]:

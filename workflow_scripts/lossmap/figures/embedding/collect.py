@@ -1,7 +1,7 @@
 """Collects what embedding panels draw: artifacts in, finished arrays out.
 
 An embedding panel holds `points` (n, 2), and for each point `trajectory`, `epoch`, `direction`,
-`step_size`, `source`, `train_loss` (nats) and `label`, an index into the words `label_names`; and
+`step_size`, `source`, `train_loss` and `label`, an index into the words `label_names`; and
 the one word `method`. Row order is the embedding's; an optimum has trajectory -1.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.store import load
 from lossmap.errors import LossmapError
-from lossmap.figures.sources import Panel, Sources, Spec, find_source
+from lossmap.figures.sources import Panel, Sources, Spec, find_source, name_loss
 from lossmap.kinds import check_choice
 
 COLORS = ("epoch", "direction", "loss", "trajectory", "source")
@@ -36,6 +36,7 @@ def collect_embedding(panel: Spec, spec: Spec, sources: Sources, where: str) -> 
     found = {name: np.asarray(getattr(origins, name)) for name in _COPIED}
     label, names = _label(found["source"], list(origins.sources), panel.get("labels", {}))
     found |= {"points": embedding.points, "label": label, "label_names": names}
+    found |= name_loss(origins.loss_label)
     _check_content(found, panel, where)
     return found | {"method": [panel["method"]]}
 

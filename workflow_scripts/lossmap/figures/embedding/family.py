@@ -9,6 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lossmap.artifacts.curves import LOSS_LABEL
 from lossmap.errors import LossmapError
 from lossmap.figures.embedding.points import (
     MARK_STYLES,
@@ -20,8 +21,17 @@ from lossmap.figures.embedding.points import (
     notes_of,
 )
 from lossmap.figures.hues import MIDDLE, STEPS, step_colors, visible_map
-from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options, begin_with
-from lossmap.figures.scale import draw_loss_bar, fit_scale, tick_epochs
+from lossmap.figures.panel import (
+    Bar,
+    Cell,
+    Comparison,
+    Family,
+    LegendLine,
+    Options,
+    begin_with,
+    shared_label,
+)
+from lossmap.figures.scale import LossScale, draw_loss_bar, fit_scale, tick_epochs
 from lossmap.figures.style import points
 
 CATEGORIES = {"direction": "direction", "source": "", "trajectory": None}
@@ -49,13 +59,18 @@ def compare_embeddings(groups: list[list[Cell]], options: Options) -> list[Compa
             color,
             hue,
             _epoch_norm(group),
-            fit_scale("log", [_retrained(cell, "train_loss") for cell in group]),
+            _fit_losses(group, color),
             _categories(cells, color),
             tuple(sorted(steps)),
             (options["colormap"], options["epoch_colormap"]),
         )
         found.append(Comparison(group, coloring, _bars(group, coloring)))
     return found
+
+
+def _fit_losses(cells: list[Cell], color: str) -> LossScale:
+    label = shared_label(cells) if color == "loss" else LOSS_LABEL
+    return fit_scale("log", [_retrained(cell, "train_loss") for cell in cells], label=label)
 
 
 def _agree(cells: list[Cell]) -> tuple[str, str]:

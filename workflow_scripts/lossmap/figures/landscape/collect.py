@@ -1,9 +1,9 @@
 """Collects what surfaces and contour maps draw: artifacts in, finished arrays out.
 
-A landscape panel holds `alphas` (n_alpha,), `betas` (n_beta,), `loss` (n_alpha, n_beta) in nats
-and, where asked for, `center`, `converged`, `second` and `third` (3,) as (alpha, beta, loss),
-`trajectory` (snapshots, 3) likewise and `epochs` (snapshots,). A loss that is not known at a point
-is NaN.
+A landscape panel holds `alphas` (n_alpha,), `betas` (n_beta,), `loss` (n_alpha, n_beta), in nats
+unless `loss_label` says otherwise, and, where asked for, `center`, `converged`, `second` and
+`third` (3,) as (alpha, beta, loss), `trajectory` (snapshots, 3) likewise and `epochs` (snapshots,).
+A loss that is not known at a point is NaN.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.store import load, load_part
 from lossmap.errors import LossmapError
-from lossmap.figures.sources import Panel, Sources, Spec, find_source
+from lossmap.figures.sources import Panel, Sources, Spec, find_source, name_loss
 from lossmap.geometry.interpolation import interpolate_loss
 from lossmap.kinds import check_choice
 
@@ -31,6 +31,7 @@ def collect_landscape(panel: Spec, spec: Spec, sources: Sources, where: str) -> 
     """
     grid = load(find_source(panel, "grid", sources, where), Grid)
     found = {"alphas": grid.alphas, "betas": grid.betas, "loss": grid.loss}
+    found |= name_loss(grid.loss_label)
     projection = None
     if "projection" in panel:
         projection = load(find_source(panel, "projection", sources, where), Projection)

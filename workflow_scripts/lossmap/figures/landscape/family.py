@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lossmap.figures.landscape.marks import MARKS, is_known, marks_of, notes_of, style_mark
-from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options
+from lossmap.figures.panel import Bar, Cell, Comparison, Family, LegendLine, Options, shared_label
 from lossmap.figures.scale import LossScale, draw_loss_bar, fit_scale, tick_epochs
 from lossmap.figures.style import INK, points
 
@@ -31,7 +31,7 @@ def compare_landscapes(groups: list[list[Cell]], options: Options) -> list[Compa
 def _fit_scale(cells: list[Cell], name: str) -> LossScale:
     others = [np.array([mark[2] for mark in marks_of(cell.panel).values()]) for cell in cells]
     others += [cell.panel["trajectory"][:, 2] for cell in cells if "trajectory" in cell.panel]
-    return fit_scale(name, [cell.panel["loss"] for cell in cells], others)
+    return fit_scale(name, [cell.panel["loss"] for cell in cells], others, shared_label(cells))
 
 
 def _epoch_norm(cells: list[Cell]) -> Normalize | None:

@@ -13,7 +13,7 @@ from lossmap.artifacts.trajectory import Trajectory, find_snapshot
 from lossmap.errors import LossmapError
 from lossmap.figures.panel import Cell, Comparison, Family, Kind, Options
 from lossmap.figures.scale import format_loss
-from lossmap.figures.sources import Panel, Sources, Spec, find_source
+from lossmap.figures.sources import Panel, Sources, Spec, find_source, loss_label_of, name_loss
 from lossmap.figures.style import CENTER, FAINT, LINE, ZORDER, points
 
 SETTINGS = {
@@ -61,7 +61,7 @@ def collect_curve(panel: Spec, spec: Spec, sources: Sources, where: str) -> Pane
         )
     marked = np.asarray(panel.get("epochs", ()), np.int64)
     rows = [find_snapshot(history.epochs, int(epoch), path) for epoch in marked]
-    return {
+    return name_loss(load_part(path, Trajectory, "loss_label")) | {
         "iteration": np.arange(len(losses)),
         "iteration_loss": losses,
         "mean_iteration": np.arange(window - 1, len(losses)),
@@ -95,7 +95,7 @@ def plot_curve(axes: Axes, panel: Panel, *, y_scale: str = "linear") -> Axes:
     else:
         axes.yaxis.set_major_formatter(lambda loss, _: format_loss(loss))
     axes.set_xlabel("iteration")
-    axes.set_ylabel("loss (nats)")
+    axes.set_ylabel(loss_label_of(panel))
     axes.spines[["top", "right"]].set_visible(False)
     missing = int((~np.isfinite(losses)).sum())
     if missing:

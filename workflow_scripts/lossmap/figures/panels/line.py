@@ -17,10 +17,19 @@ from matplotlib.ticker import (
 
 from lossmap.artifacts.line import Line
 from lossmap.artifacts.store import load
+from lossmap.errors import LossmapError
 from lossmap.figures.panel import Cell, Comparison, Family, Kind, Options
 from lossmap.figures.panels.norm import series_style
 from lossmap.figures.scale import fit_scale, format_loss
-from lossmap.figures.sources import Panel, Sources, Spec, find_artifact, words
+from lossmap.figures.sources import (
+    Panel,
+    Sources,
+    Spec,
+    find_artifact,
+    loss_label_of,
+    name_loss,
+    words,
+)
 from lossmap.figures.style import points, write_notes
 from lossmap.geometry.lines import interpolate_ends, measure_barriers
 
@@ -47,11 +56,12 @@ SETTINGS = {
     },
 }
 LABELS = {
-    "loss": "training loss (nats)",
-    "test_loss": "test loss (nats)",
+    "loss": "training {loss}",
+    "test_loss": "test {loss}",
     "accuracy": "training accuracy",
     "test_accuracy": "test accuracy",
 }
+"""What each measure is called; {loss} is the loss's own name."""
 WIDE = 30.0
 """Losses of which the largest is so many times the smallest get a logarithmic axis."""
 LEAST = 0.01
@@ -65,17 +75,25 @@ def collect_line(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel
     Raises
     ------
     LossmapError
-        A line is not among the sources.
+        A line is not among the sources, lacks the measure, or has another loss than the first.
     """
     measure, labels = panel.get("measure", "loss"), panel.get("labels", {})
     found: Panel = {"label_names": [labels.get(name, name) for name in panel["lines"]]}
+    lines = [load(find_artifact(f"line/{name}", sources, where), Line) for name in panel["lines"]]
     barriers = []
-    for index, name in enumerate(panel["lines"]):
-        line = load(find_artifact(f"line/{name}", sources, where), Line)
+    for index, (name, line) in enumerate(zip(panel["lines"], lines, strict=True)):
         values = getattr(line, measure)
+        if values is None:
+            raise LossmapError(f"{where}: line '{name}' has no {measure}: its run has no test data")
+        if line.loss_label != lines[0].loss_label:
+            raise LossmapError(
+                f"{where}: line '{name}' is of another loss than '{panel['lines'][0]}'; draw them "
+                "in panels of their own"
+            )
         found |= {f"positions_{index}": line.positions, f"values_{index}": values}
         above, _, end = measure_barriers(line.positions, values)
         barriers.append(above if end > 0 else 0.0)
+    found |= name_loss(lines[0].loss_label)
     return found | ({"barriers": np.array(barriers)} if measure.endswith("loss") else {})
 
 
@@ -101,6 +119,7 @@ def plot_line(axes: Axes, panel: Panel, measure: str = "loss", y_scale: str | No
         known = np.where(np.isfinite(values), values, np.nan)
         axes.plot(positions, known, marker="o", markersize=points(2.0), **style)
     _frame(axes, [values for _, values in curves], measure, y_scale)
+    axes.set_ylabel(LABELS[measure].format(loss=loss_label_of(panel)))
     frame = {"facecolor": "white", "edgecolor": "none", "framealpha": 0.9, "borderpad": 0.2}
     axes.legend(loc="best", handlelength=2.4, **frame)
     return axes
@@ -134,7 +153,6 @@ def _frame(axes: Axes, curves: list[np.ndarray], measure: str, y_scale: str | No
         axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel("position on the line")
-    axes.set_ylabel(LABELS[measure])
     axes.spines[["top", "right"]].set_visible(False)
     missing = values.size - finite.size
     write_notes(axes, [f"not finite: {missing} of {values.size} points"] if missing else [])

@@ -99,7 +99,7 @@ def _frame(axes: Axes3D, panel: Panel, scale: LossScale, camera: tuple[float, fl
     axes.tick_params(axis="z", pad=points(6.0) - _TICK_OFFSET)
     axes.set_xlabel("α", labelpad=points(11.0) - _LABEL_OFFSET)
     axes.set_ylabel("β", labelpad=points(11.0) - _LABEL_OFFSET)
-    axes.set_zlabel("loss (nats)", labelpad=points(17.0) - _LABEL_OFFSET)
+    axes.set_zlabel(scale.label, labelpad=points(17.0) - _LABEL_OFFSET)
 
 
 def _tick(axis: Axis, low: float, high: float) -> None:
