@@ -126,7 +126,8 @@ def fit_basis(thetas, epochs: np.ndarray, center_row: int, layout: Layout, spec:
     center_row : snapshot at the plane's center
     layout : of the parameters
     spec : ``method`` (a module of `lossmap.geometry.planes`) and the method's own leaves; with a
-        ``window``, its first and last epoch are the snapshots whose variance is measured
+        ``window``, its first and last epoch are the snapshots whose variance is measured; for
+        ``hessian`` also the array ``eigenvectors``
 
     Raises
     ------

@@ -247,38 +247,57 @@ def open_surface(
 
     Parameters
     ----------
-    trajectory : the run's artifact: says which network it is and holds the running statistics
-    dataset : what the run was trained on
-    basis : whose center's running statistics are used where ``bn_statistics`` is ``center``
-    spec : ``evaluation``, ``bn_statistics`` and, other than float32, ``precision``
-    device : ``cpu`` or ``cuda``
+    basis : whose center is a snapshot of the run
+    trajectory, dataset, spec, device : as in `open_snapshot`
 
     Raises
     ------
     LossmapError
-        The basis has another number of parameters than the network, or ``center`` is asked for and
-        the center is the untrained network.
+        As `open_snapshot`, or the basis has another number of parameters than the network.
     """
-    made = read_provenance(trajectory).parameters()
-    if "checkpoints" not in made:  # a network that was loaded was trained before
-        check_statistics(spec["bn_statistics"], basis.center_epoch, str(trajectory))
-    network, dataset = describe_network(made["network"], dataset), use_moments(dataset, made)
-    precision = spec.get("precision", "float32")
-    surface = LossSurface(
-        dataset, network, spec["evaluation"], spec["bn_statistics"], device, precision
-    )
+    surface = open_snapshot(trajectory, dataset, basis.center_epoch, spec, device)
     expected = surface.network.layout.size
     if basis.center.size != expected:
         raise LossmapError(
             f"{trajectory}: its network has {expected} parameters, but the basis has "
             f"{basis.center.size}; rebuild the basis of this run"
         )
+    return surface
+
+
+def open_snapshot(
+    trajectory: str | Path, dataset: Dataset, epoch: int, spec: dict, device: str
+) -> LossSurface:
+    """Return the loss surface of a run's network, with the parameters and buffers of a snapshot.
+
+    Parameters
+    ----------
+    trajectory : the run's artifact: says which network it is and holds its snapshots
+    dataset : what the run was trained on
+    epoch : of the snapshot, whose running statistics are used where ``bn_statistics`` is ``center``
+    spec : ``evaluation``, ``bn_statistics`` and, other than float32, ``precision``
+    device : ``cpu`` or ``cuda``
+
+    Raises
+    ------
+    LossmapError
+        There is no such snapshot, or ``center`` is asked for and it is the untrained network.
+    """
+    made = read_provenance(trajectory).parameters()
+    if "checkpoints" not in made:  # a network that was loaded was trained before
+        check_statistics(spec["bn_statistics"], epoch, str(trajectory))
+    network, dataset = describe_network(made["network"], dataset), use_moments(dataset, made)
+    precision = spec.get("precision", "float32")
+    surface = LossSurface(
+        dataset, network, spec["evaluation"], spec["bn_statistics"], device, precision
+    )
     with stream(trajectory, Trajectory) as run:
-        row = find_snapshot(run["epochs"][()], basis.center_epoch, trajectory)
+        row = find_snapshot(run["epochs"][()], epoch, trajectory)
         first, center = read_snapshot(run, 0), read_snapshot(run, row)
-    del first["thetas"], center["thetas"]
+    del first["thetas"]
     surface.set_buffers(**first)
     before = {held.name: held.view.clone() for held in surface.network.held_buffers}
+    surface.network.load({"thetas": center.pop("thetas")})
     surface.set_buffers(**center)
     if spec["bn_statistics"] != "center":
         _tell_of_kept_buffers(surface, before, str(trajectory))

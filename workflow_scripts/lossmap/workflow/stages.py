@@ -14,6 +14,7 @@ from pathlib import Path
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.claims import Ledger
+from lossmap.artifacts.curvature import Curvature
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.embedding import Embedding
@@ -206,9 +207,28 @@ for _stage in (
         ),
     ),
     Stage(
+        "curvature",
+        Curvature,
+        _in("curvatures"),
+        Maker(
+            "curvature",
+            specs.curvature_spec,
+            specs.curvature_sources,
+            costs.curvature_cost,
+            run=specs.run_of_curvature,
+        ),
+    ),
+    Stage(
         "basis",
         Basis,
         _in("bases"),
+        Maker(
+            "hessian_basis",
+            specs.basis_spec,
+            specs.hessian_basis_sources,
+            costs.basis_cost,
+            applies=lambda config, name: config["bases"][name]["method"] == "hessian",
+        ),
         Maker("basis", specs.basis_spec, specs.basis_sources, costs.basis_cost),
     ),
     Stage(
@@ -279,6 +299,13 @@ for _stage in (
         "table",
         Table,
         _in("tables"),
+        Maker(
+            "curvature_table",
+            specs.curvature_table_spec,
+            specs.curvature_table_sources,
+            costs.drawing_cost,
+            applies=lambda config, name: "minima" in config["tables"][name],
+        ),
         Maker("table", specs.table_spec, specs.table_sources, costs.drawing_cost),
         renderings=("csv", "tex", "html"),
         target=True,

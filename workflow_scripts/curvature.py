@@ -1,0 +1,21 @@
+"""Measure the curvature of the loss at one snapshot (rule curvature)."""
+
+from lossmap import logs
+from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.store import begin_job, load, save
+from lossmap.devices import lease_device
+from lossmap.network.arithmetic import fix_arithmetic
+from lossmap.network.curvature import measure_curvature
+from lossmap.network.surface import open_snapshot
+
+log = logs.start(snakemake.log[0])
+provenance = begin_job(snakemake.params, snakemake.input, snakemake.output)
+spec = provenance.parameters()
+epoch = spec["center_epoch"]
+
+with lease_device(snakemake.resources.device, snakemake.resources.jobs_per_gpu) as device:
+    fix_arithmetic(snakemake.threads, device, snakemake.resources.cuda_graphs)
+    images = load(snakemake.input.dataset, Dataset)
+    surface = open_snapshot(snakemake.input.trajectory, images, epoch, spec, device)
+    curvature = measure_curvature(surface, epoch, spec, log)
+save(snakemake.output[0], curvature, provenance)
