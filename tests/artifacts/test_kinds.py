@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.curvature import Curvature
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.describe import find_declared
 from lossmap.artifacts.figure import Animation, Figure, Table, load_panels, save_panels
@@ -13,6 +14,7 @@ from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.store import digest_of, load, load_part, read_datasets, save, stream
+from lossmap.artifacts.topology import Topology
 from lossmap.artifacts.trajectory import (
     History,
     Trajectory,
@@ -72,6 +74,27 @@ def make_ring():
     )
 
 
+def make_curvature():
+    return Curvature(
+        epoch=3,
+        loss=0.25,
+        gradient_norm=0.5,
+        eigenvalues=random(2),
+        eigenvectors=random(2, PARAMS).astype(np.float32),
+        residuals=random(2),
+        traces=random(3),
+        scaled_traces=random(3),
+        nodes=random(3, 4),
+        weights=random(3, 4),
+    )
+
+
+def make_topology():
+    index = np.arange(3)
+    death = np.array([np.inf, 2.0, 3.0])
+    return Topology(index % 2, random(3), death, random(3), index, index - 1, 1, 0.25, 2)
+
+
 def make_grid():
     loss = random(5, 3)
     loss[0, 0], loss[4, 2] = np.inf, np.nan
@@ -100,6 +123,8 @@ ARRAYS = {
     "dataset": make_dataset,
     "grid": make_grid,
     "ring": make_ring,
+    "curvature": make_curvature,
+    "topology": make_topology,
     "projection": make_projection,
 }
 

@@ -70,6 +70,14 @@ def test_a_ring_costs_its_points_planes_and_gradient():
     assert points == pytest.approx((16 + 1 + 1 + 3) / ring["grid"]["resolution"] ** 2)
 
 
+def test_a_curvature_costs_its_products():
+    """Each probe takes a product per step and one for its scaled trace."""
+    one, many = (load(curvature={"probes": n, "steps": 30}) for n in (1, 11))
+    few, more = (cost_of(found, "curvature", "c10-good").macs for found in (one, many))
+    network = network_size(one, "c10-wresnet-good")[1] * one["evaluation"]["images"]
+    assert more - few == pytest.approx(10 * 31 * 7 * network)
+
+
 @pytest.mark.parametrize("stage", ["grid", "projection"])
 def test_recalibration_doubles_the_passes(stage):
     kinds = {n: {"basis": PLANE, "bn_statistics": n} for n in ("batch", "recalibrate")}

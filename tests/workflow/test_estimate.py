@@ -25,16 +25,18 @@ def test_every_job_is_counted_once(paper):
     assert {stage: cost["jobs"] for stage, cost in stages.items()} == {
         "dataset": 5,
         "trajectory": 41,
-        "basis": 60,
-        "grid": 22,
+        "curvature": 7,
+        "basis": 63,
+        "grid": 25,
         "projection": 48,
         "ring": 45,
         "jumps": 55,
         "distance": 63,
         "embedding": 105,
-        "figure": 21,
+        "topology": 7,
+        "figure": 24,
         "animation": 1,
-        "table": 1,
+        "table": 2,
         "claims": 3,
     }
 

@@ -321,6 +321,23 @@ def cloud_kind(cloud: Mapping) -> str:
     return next(kind for kind in CLOUD_KINDS if kind in cloud)
 
 
+def topology_kind(topology: Mapping) -> str:
+    """Return what a topology is of: ``grid`` or ``cloud``, the key that says so."""
+    return "grid" if "grid" in topology else "cloud"
+
+
+def _check_topologies(config: dict) -> None:
+    for name, topology in config["topologies"].items():
+        if topology_kind(topology) == "cloud":
+            cloud = topology["cloud"]
+            kind = cloud_kind(config["clouds"][cloud])
+            if kind not in ("minimum", "runs"):
+                raise LossmapError(
+                    f"configuration: topologies.{name}.cloud is '{cloud}', a cloud of '{kind}', "
+                    "whose points have no loss; name one of a minimum or of runs"
+                )
+
+
 def embedding_names(config: Mapping) -> dict[str, tuple[str, str]]:
     """Return cloud and technique of every embedding, by its name ``<cloud>-<technique>``."""
     return {
@@ -663,6 +680,7 @@ _CHECKS = (
     _check_rings,
     _check_clouds,
     _check_embeddings,
+    _check_topologies,
     _check_evaluation,
     _check_figures,
     _check_tables,

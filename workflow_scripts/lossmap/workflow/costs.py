@@ -97,6 +97,14 @@ def embedding_cost(config: dict, name: str) -> Cost:
     return Cost(0.0, memory, 1.0 + matrix_mb, seconds=seconds)
 
 
+def topology_cost(config: dict, name: str) -> Cost:
+    """Return the cost of a topology: of a cloud, its distances are sorted."""
+    entry = config["topologies"][name]
+    rows = cloud_size(config, entry["cloud"])[0] if "cloud" in entry else 0
+    memory = int(BASE_MB + 6 * 8 * rows**2 / 2**20)
+    return Cost(0.0, memory, 1.0, seconds=DRAWING_SECONDS)
+
+
 def drawing_cost(config: dict, name: str) -> Cost:
     """Return the cost of a figure, a table or a ledger."""
     return Cost(0.0, BASE_MB, 1.0, seconds=DRAWING_SECONDS)

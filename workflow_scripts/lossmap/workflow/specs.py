@@ -22,6 +22,7 @@ from lossmap.workflow.configuration import (
     minimum_of,
     run_recipe,
     statistics_of,
+    topology_kind,
 )
 from lossmap.workflow.schema import references, resolve_kind
 
@@ -34,6 +35,7 @@ STAGES = {
     "projections": "projection",
     "rings": "ring",
     "curvatures": "curvature",
+    "topologies": "topology",
     "clouds": "distance",
     "embeddings": "embedding",
     "tables": "table",
@@ -282,6 +284,20 @@ def curvature_spec(config: dict, name: str) -> dict:
     run = entry.pop("run")
     epoch = epoch_of(config, run, entry.pop("center"), f"curvatures.{name}.center")
     return {"center_epoch": epoch, "evaluation": config["evaluation"], **entry}
+
+
+def topology_spec(config: dict, name: str) -> dict:
+    """Return of what and how the minima are counted."""
+    entry = config["topologies"][name]
+    of = topology_kind(entry)
+    leaves = resolve_kind("topology", of, config["topology"] | entry)
+    return {"of": of, **{key: value for key, value in leaves.items() if key != of}}
+
+
+def topology_sources(config: dict, name: str) -> list[str]:
+    """Return the landscape, or the distances of the cloud."""
+    entry = config["topologies"][name]
+    return [f"{STAGES[f'{of}s']}/{entry[of]}" for of in (topology_kind(entry),)]
 
 
 def figure_spec(config: dict, name: str, registry: str = "figures") -> dict:

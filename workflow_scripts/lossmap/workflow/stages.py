@@ -23,6 +23,7 @@ from lossmap.artifacts.grid import Grid
 from lossmap.artifacts.jumps import Jumps, spec_of_resume_points
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.ring import Ring
+from lossmap.artifacts.topology import Topology
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.workflow import costs, specs
@@ -286,6 +287,12 @@ for _stage in (
             costs.embedding_cost,
             minutes=30,
         ),
+    ),
+    Stage(
+        "topology",
+        Topology,
+        _in("topologies"),
+        Maker("topology", specs.topology_spec, specs.topology_sources, costs.topology_cost),
     ),
     Stage(
         "figure",
