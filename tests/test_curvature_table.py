@@ -20,6 +20,7 @@ PROVENANCE = Provenance("{}", "c0de", {})
 def make_cloud() -> Cloud:
     """Return a minimum at 0 and two jumps that come back to a half and not at all."""
     vectors = np.zeros((5, 4), np.float32)
+    vectors[:, 1] = 1
     vectors[1:, 0] = 2, 1, 3, 3
     optimum = describe_rows(1, is_optimum=np.int8(1))
     jumps = describe_rows(
@@ -59,7 +60,7 @@ def frame(tmp_path) -> pd.DataFrame:
 
 def test_numbers_are_those_of_the_artifacts_at_the_epoch(frame):
     first, second = frame.to_dict("records")
-    assert first["largest_eigenvalue"], first["residual"] == (7, 0.01)
+    assert (first["largest_eigenvalue"], first["residual"]) == (7, 0.01)
     assert (first["trace"], first["trace_error"]) == (11, pytest.approx(1))
     assert first["scaled_trace_error"] == pytest.approx(0.1)
     assert (first["epoch"], first["train_loss"], first["test_accuracy"]) == (5, 0.25, 0.8)

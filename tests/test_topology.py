@@ -16,6 +16,7 @@ from lossmap.topology import (
     find_graph_classes,
     find_grid_classes,
     link_neighbors,
+    link_squares,
     measure_topology,
 )
 
@@ -24,7 +25,8 @@ PROVENANCE = Provenance("{}", "c0de", {})
 
 
 def describe(losses, scale="linear", threshold=0.05) -> Topology:
-    return describe_classes(find_grid_classes(losses), losses.ravel(), scale, threshold)
+    edges = link_squares(losses.shape)
+    return describe_classes(find_grid_classes(losses), edges, losses.ravel(), scale, threshold)
 
 
 def rows_of(found: Topology) -> list[tuple]:
@@ -61,6 +63,9 @@ def test_an_egg_box_has_a_minimum_in_every_hollow_and_a_loop_around_every_top():
     np.testing.assert_allclose(found.birth, [1] * minima + [2] * loops)
     np.testing.assert_allclose(found.death, [np.inf] + [2] * (minima - 1) + [3] * loops)
     assert found.minima == minima
+    assert found.parent[0] == -1
+    assert set(found.parent[1:minima]) == {0}
+    assert set(found.parent[minima:]) == {-1}
     assert {losses.ravel()[at] for at in found.died_at[minima:]} == {3.0}
 
 
@@ -107,7 +112,7 @@ def test_classes_alive_at_a_level_are_the_parts_of_the_graph_there(neighbors):
     points, losses = generator.standard_normal((60, 2)), generator.random(60)
     edges = link_neighbors(np.linalg.norm(points[:, None] - points, axis=2), neighbors)
     classes = find_graph_classes(edges, losses)
-    found = describe_classes(classes, losses, "linear", 0.0)
+    found = describe_classes(classes, edges, losses, "linear", 0.0)
     for level in losses:
         alive = (found.birth <= level) & (level < found.death)
         assert alive.sum() == count_parts(edges, losses, level)
@@ -116,11 +121,21 @@ def test_classes_alive_at_a_level_are_the_parts_of_the_graph_there(neighbors):
 def test_a_path_has_the_merge_tree_that_is_read_off_it():
     losses = np.array([3.0, 1.0, 4.0, 2.0, 6.0, 0.0, np.inf, 5.0])
     edges = np.stack([np.arange(7), np.arange(1, 8)])
-    found = describe_classes(find_graph_classes(edges, losses), losses, "linear", 0.4)
+    found = describe_classes(find_graph_classes(edges, losses), edges, losses, "linear", 0.4)
     assert rows_of(found) == [(0, 0, np.inf), (0, 5, np.inf), (0, 1, 6), (0, 2, 4)]
     assert found.born_at.tolist() == [5, 7, 1, 3]
     assert found.died_at.tolist() == [-1, -1, 4, 2]
+    assert found.parent.tolist() == [-1, -1, 0, 2]
     assert found.minima == 3
+
+
+def test_a_minimum_merges_into_the_lowest_that_it_meets():
+    losses = np.array([1.0, 5.0, 3.0, 4.0, 2.0, 9.0, 0.0, 7.0, 6.0])
+    edges = np.stack([np.arange(8), np.arange(1, 9)])
+    found = describe_classes(find_graph_classes(edges, losses), edges, losses, "linear", 0.0)
+    assert found.birth.tolist() == [0, 1, 2, 3, 6]
+    assert found.death.tolist() == [np.inf, 9, 5, 4, 7]
+    assert [found.birth[parent] for parent in found.parent[1:]] == [0, 1, 2, 0]
 
 
 def test_neighbors_are_linked_once_and_never_with_themselves():

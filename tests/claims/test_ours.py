@@ -103,9 +103,8 @@ def test_rescaled_weights_change_the_verdict_but_not_that_of_the_other_reading(j
 def test_one_random_vector_allows_no_verdict(judge):
     bad = replace(
         SHARP,
-        **{name: getattr(SHARP, name)[:1] for name in ("traces", "scaled_traces")},
-        nodes=SHARP.nodes[:1],
-        weights=SHARP.weights[:1],
+        traces=SHARP.traces[:1],
+        scaled_traces=SHARP.scaled_traces[:1],
     )
     assert judge(good=[FLAT], bad=[bad], **OTHER).verdict == NOT_TESTABLE
 

@@ -26,7 +26,7 @@ def draw(tmp_path):
         birth, death = np.array([0.01, 1.0, 2.0]), np.array([np.inf, 10.0, 100.0])
         persistence = np.log10(death / birth) if is_log else death - birth
         found = Topology(
-            np.array(dimension), birth, death, persistence, count, count, is_log, 0.5, 2
+            np.array(dimension), birth, death, persistence, count, count, count - 1, is_log, 0.5, 2
         )
         save(tmp_path / "t.h5", found, Provenance("{}", "c0de", {}))
         panel = collect_panels(SPEC, {"topology/t": tmp_path / "t.h5"})["panel-a"]
@@ -42,7 +42,7 @@ def points_of(axes, dimension):
 
 
 def test_classes_lie_at_birth_and_death_and_the_endless_on_the_edge(draw):
-    for is_log, scale in ((1, np.log10), (0, np.asarray)):
+    for is_log, scale in ((1, np.log10), (0, float)):
         axes, _ = draw(is_log)
         (first, second), (loop,) = points_of(axes, 0), points_of(axes, 1)
         assert first == [scale(0.01), axes.get_ylim()[1]]

@@ -10,11 +10,12 @@ from torch.autograd.functional import hessian
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from lossmap.errors import LossmapError
 from lossmap.network.curvature import measure_curvature, multiply_hessian
 from lossmap.network.parameters import FlatNetwork
 from lossmap.network.surface import LossSurface
 
-SPEC = {"eigenvalues": 3, "tolerance": 1e-4, "probes": 60, "steps": 3, "seed": 1}
+SPEC = {"eigenvalues": 3, "tolerance": 1e-4, "probes": 60, "quadratures": 40, "steps": 3, "seed": 1}
 
 
 class Small(nn.Module):
@@ -119,7 +120,7 @@ def test_curvature_is_that_of_the_dense_hessian(make_surface, statistics):
 
 def test_rescaled_weights_have_another_trace_and_the_same_scaled_trace(make_surface):
     """Before batch norm by the batch, weights twice as large give the same loss (Dinh 2017)."""
-    spec, log = SPEC | {"probes": 2}, logging.getLogger("lossmap.tests")
+    spec, log = SPEC | {"probes": 2, "quadratures": 1}, logging.getLogger("lossmap.tests")
     surface = make_surface("batch")
     for tensor in surface.network.parameters:
         if tensor.shape == (4, 1, 3, 3):
@@ -136,11 +137,35 @@ def test_rescaled_weights_have_another_trace_and_the_same_scaled_trace(make_surf
     assert abs(after.trace - before.trace) > 0.01 * before.trace
 
 
+class Once(torch.autograd.Function):
+    """The identity, of which there is no second derivative."""
+
+    @staticmethod
+    def forward(ctx, values):
+        """Return the values."""
+        return values.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, slopes):
+        """Return the slopes."""
+        return slopes.clone()
+
+
+def test_operation_without_a_second_derivative_is_refused(make_surface, monkeypatch):
+    monkeypatch.setattr(torch, "tanh", Once.apply)
+    surface = make_surface("center")
+    with pytest.raises(LossmapError, match="once differentiable; expected a network"):
+        multiply_hessian(surface, np.ones(surface.network.layout.size))
+
+
 def test_surface_is_left_as_it_was(make_surface):
     surface = make_surface("batch")
     before = {name: vector.clone() for name, vector in surface.network.vectors.items()}
     loss = surface.evaluate(surface.network.theta.clone())
-    measure_curvature(surface, 0, SPEC | {"probes": 1}, logging.getLogger("lossmap.tests"))
+    measure_curvature(
+        surface, 0, SPEC | {"probes": 1, "quadratures": 1}, logging.getLogger("lossmap.tests")
+    )
 
     assert surface.evaluate(surface.network.theta.clone()) == loss
     for name, vector in surface.network.vectors.items():
@@ -148,7 +173,7 @@ def test_surface_is_left_as_it_was(make_surface):
 
 
 def test_equal_surfaces_have_equal_curvature(make_surface):
-    spec, log = SPEC | {"probes": 2}, logging.getLogger("lossmap.tests")
+    spec, log = SPEC | {"probes": 2, "quadratures": 1}, logging.getLogger("lossmap.tests")
     first, second = (measure_curvature(make_surface("center"), 0, spec, log) for _ in range(2))
     assert np.array_equal(first.eigenvectors, second.eigenvectors)
     assert np.array_equal(first.nodes, second.nodes)

@@ -71,11 +71,15 @@ def test_a_ring_costs_its_points_planes_and_gradient():
 
 
 def test_a_curvature_costs_its_products():
-    """Each probe takes a product per step and one for its scaled trace."""
-    one, many = (load(curvature={"probes": n, "steps": 30}) for n in (1, 11))
+    """A probe takes two, for both traces; a quadrature one per step."""
+    given = (
+        {"probes": 1, "quadratures": 1, "steps": 30},
+        {"probes": 6, "quadratures": 4, "steps": 30},
+    )
+    one, many = (load(curvature=leaves) for leaves in given)
     few, more = (cost_of(found, "curvature", "c10-good").macs for found in (one, many))
     network = network_size(one, "c10-wresnet-good")[1] * one["evaluation"]["images"]
-    assert more - few == pytest.approx(10 * 31 * 7 * network)
+    assert more - few == pytest.approx((2 * 5 + 3 * 30) * 7 * network)
 
 
 @pytest.mark.parametrize("stage", ["grid", "projection"])

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from gudhi import CubicalComplex, SimplexTree
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.grid import Grid
@@ -36,19 +38,17 @@ def measure_topology(path: Path, spec: Mapping[str, Any]) -> Topology:
     """
     if spec["of"] == "grid":
         losses = load(path, Grid).loss
-        find = find_grid_classes
+        edges = link_squares(losses.shape)
     else:
         cloud = load(path, Cloud)
         losses = cloud.origins.train_loss
         edges = link_neighbors(getattr(cloud, spec["metric"]), spec["neighbors"])
-
-        def find(losses: np.ndarray) -> Classes:
-            return find_graph_classes(edges, losses)
-
     if not np.isfinite(losses).any():
         raise LossmapError(f"{path}: expected losses, got none that is finite; make it anew")
     losses = np.where(np.isnan(losses), np.inf, losses)
-    return describe_classes(find(losses), losses.ravel(), spec["scale"], spec["threshold"])
+    of_grid = spec["of"] == "grid"
+    classes = find_grid_classes(losses) if of_grid else find_graph_classes(edges, losses)
+    return describe_classes(classes, edges, losses.ravel(), spec["scale"], spec["threshold"])
 
 
 def find_grid_classes(losses: np.ndarray) -> Classes:
@@ -86,6 +86,13 @@ def find_graph_classes(edges: np.ndarray, losses: np.ndarray) -> Classes:
     return pairs[:1], endless[:1]
 
 
+def link_squares(shape: tuple[int, int]) -> np.ndarray:
+    """Return the edges of a grid's squares, int64 (two, edges), points counted row by row."""
+    number = np.arange(np.prod(shape)).reshape(shape)
+    down, right = (number[:-1], number[1:]), (number[:, :-1], number[:, 1:])
+    return np.concatenate([[one.ravel(), other.ravel()] for one, other in (down, right)], axis=1)
+
+
 def link_neighbors(distances: np.ndarray, neighbors: int) -> np.ndarray:
     """Return the graph in which every point is linked with its nearest, int64 (two, edges).
 
@@ -103,13 +110,14 @@ def link_neighbors(distances: np.ndarray, neighbors: int) -> np.ndarray:
 
 
 def describe_classes(
-    classes: Classes, losses: np.ndarray, scale: str, threshold: float
+    classes: Classes, edges: np.ndarray, losses: np.ndarray, scale: str, threshold: float
 ) -> Topology:
     """Return classes with their losses, and how many minima persist.
 
     Parameters
     ----------
     classes : of `find_grid_classes` or `find_graph_classes`
+    edges : int64 (two, edges), of the graph or of the grid's squares
     losses : float64 (points,)
     scale : ``log`` or ``linear``, on which persistence is measured
     threshold : share of the range of finite losses on that scale
@@ -126,12 +134,36 @@ def describe_classes(
     order = kept[np.lexsort((birth[kept], -persistence[kept], dimension[kept]))]
     finite = heights[np.isfinite(heights)]
     least = threshold * float(np.ptp(finite))
+    found = [each[order] for each in (dimension, birth, death, persistence, born_at, died_at)]
     return Topology(
-        *(found[order] for found in (dimension, birth, death, persistence, born_at, died_at)),
+        *found,
+        find_parents(edges, losses, dimension[order], death[order], born_at[order]),
         int(scale == "log"),
         least,
         int(np.sum((dimension[order] == 0) & (persistence[order] >= least))),
     )
+
+
+def find_parents(
+    edges: np.ndarray,
+    losses: np.ndarray,
+    dimension: np.ndarray,
+    death: np.ndarray,
+    born_at: np.ndarray,
+) -> np.ndarray:
+    """Return what each minimum merges into, an index into the classes, −1 where into none.
+
+    It is the lowest minimum of the part that the two make at the loss where they meet.
+    """
+    minima = np.flatnonzero(dimension == 0)
+    parents = np.full(len(dimension), -1)
+    for row in minima[np.isfinite(death[minima])]:
+        inside = edges[:, losses[edges].max(axis=0) <= death[row]]
+        graph = coo_array((np.ones(inside.shape[1]), inside), shape=(len(losses),) * 2)
+        part = connected_components(graph, directed=False)[1]
+        met = minima[part[born_at[minima]] == part[born_at[row]]]
+        parents[row] = met[np.lexsort((met, -death[met], losses[born_at[met]]))[0]]
+    return parents
 
 
 def to_heights(losses: np.ndarray, scale: str) -> np.ndarray:

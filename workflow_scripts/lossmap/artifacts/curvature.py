@@ -9,8 +9,8 @@ from lossmap.artifacts.declare import artifact, f32, f64, i64, store_as
 class Curvature:
     """The Hessian H of the loss at a snapshot, known by its products with vectors.
 
-    Every probe is a vector z of random signs. Its `traces` and `scaled_traces` are unbiased
-    estimates, its `nodes` and `weights` a quadrature: the mean over probes of the sum of weights
+    Every probe is a vector z of random signs; its `traces` and `scaled_traces` are unbiased
+    estimates. From the first of them start quadratures: the mean over these of the sum of weights
     times f(nodes) approximates the mean of f over all eigenvalues.
     """
 
@@ -32,9 +32,9 @@ class Curvature:
     """(theta z)' H (theta z) with the elementwise product: the mean estimates the sum of
     theta_i^2 H_ii, which no rescaling of weights changes that leaves the loss alone
     [nats per image]"""
-    nodes: f64["probes", "steps"]
+    nodes: f64["quadratures", "steps"]
     """Where each quadrature takes a function of the eigenvalues [nats per image]"""
-    weights: f64["probes", "steps"]
+    weights: f64["quadratures", "steps"]
     """How much of each value it takes; the sum is 1 [1]"""
 
     @store_as(f64[()])

@@ -25,6 +25,9 @@ class Topology:
     """Point at which it appears: into a grid's losses row by row, or a cloud's rows [index]"""
     died_at: i64["classes"]
     """Point at which it is gone, -1 where it never is [index]"""
+    parent: i64["classes"]
+    """Class that a minimum merges into where it is gone, the lowest of those it meets: with birth
+    and death the merge tree; -1 where there is none, and of loops [index]"""
     is_log: i64[()]
     """1 where persistence is a difference of log10 of losses, 0 of losses [flag]"""
     threshold: f64[()]

@@ -1,5 +1,7 @@
 """The Hessian of the loss at a snapshot: its products with vectors, and what they tell of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from logging import Logger
 
 import numpy as np
@@ -9,10 +11,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
 from lossmap.artifacts.curvature import Curvature
+from lossmap.errors import LossmapError, reason
 from lossmap.geometry.spectrum import draw_signs, find_leading_eigenpairs, measure_quadrature
 from lossmap.network.memory import explain_memory
 from lossmap.network.ring import measure_gradient
 from lossmap.network.surface import REMEDY, LossSurface
+
+_REPLACE = (
+    "; expected a network that can be differentiated twice: replace it, or take its entry out of "
+    "curvatures"
+)
 
 
 def measure_curvature(surface: LossSurface, epoch: int, spec: dict, log: Logger) -> Curvature:
@@ -22,7 +30,8 @@ def measure_curvature(surface: LossSurface, epoch: int, spec: dict, log: Logger)
     ----------
     surface : the loss as a function of θ, its network at the snapshot
     epoch : of the snapshot
-    spec : ``eigenvalues``, ``tolerance``, ``probes``, ``steps``, ``seed``; see geometry/spectrum.py
+    spec : ``eigenvalues``, ``tolerance``, ``probes``, ``quadratures``, ``steps``, ``seed``; see
+        geometry/spectrum.py
     log : receives a line per probe
 
     Raises
@@ -41,15 +50,18 @@ def measure_curvature(surface: LossSurface, epoch: int, spec: dict, log: Logger)
         multiply, theta.size, spec["eigenvalues"], spec["tolerance"], spec["seed"]
     )
     log.info("largest eigenvalues: %s", ", ".join(f"{value:.4g}" for value in values))
-    traces, scaled_traces, nodes, weights = [], [], [], []
+    traces, scaled_traces = [], []
     for probe in range(spec["probes"]):
         signs = draw_signs(theta.size, spec["seed"], probe)
-        found, shares = measure_quadrature(multiply, signs, spec["steps"])
-        nodes.append(found)
-        weights.append(shares)
-        traces.append(theta.size * (found @ shares))  # z'Hz: of degree 1, hence exact
+        traces.append(signs @ multiply(signs))
         scaled_traces.append(theta * signs @ multiply(theta * signs))
         log.info("probe %d of %d: trace %.4g", probe + 1, spec["probes"], traces[-1])
+    quadratures = []
+    for probe in range(spec["quadratures"]):
+        signs = draw_signs(theta.size, spec["seed"], probe)
+        quadratures.append(measure_quadrature(multiply, signs, spec["steps"]))
+        log.info("quadrature %d of %d", probe + 1, spec["quadratures"])
+    nodes, weights = zip(*quadratures, strict=True)
     return Curvature(
         epoch,
         loss,
@@ -80,11 +92,16 @@ def multiply_hessian(surface: LossSurface, vector: np.ndarray) -> np.ndarray:
     Raises
     ------
     LossmapError
-        The memory of the GPU is full.
+        The network cannot be differentiated twice, or the memory of the GPU is full.
     """
     network = surface.network
-    # The fused kernels of attention cannot be differentiated twice.
-    with explain_memory("curvature", REMEDY), surface.normalization(), sdpa_kernel(SDPBackend.MATH):
+    # The fused kernels of attention have no second derivative.
+    with (
+        explain_memory("curvature", REMEDY),
+        _explain_derivative(),
+        surface.normalization(),
+        sdpa_kernel(SDPBackend.MATH),
+    ):
         along = torch.from_numpy(vector).to(network.theta)
         parts = [along[part].view(shape) for _, _, shape, part in network.layout.parts()]
         product = torch.zeros_like(along, dtype=torch.float64)
@@ -94,7 +111,31 @@ def multiply_hessian(surface: LossSurface, vector: np.ndarray) -> np.ndarray:
             loss = cross_entropy(logits, labels, reduction="sum") / surface.count
             slopes = grad(loss, network.parameters, create_graph=True, materialize_grads=True)
             slope = sum((g * p).sum() for g, p in zip(slopes, parts, strict=True))
+            _check_derivative(slope)
             columns = grad(slope, network.parameters, materialize_grads=True)
             product += torch.cat([column.flatten() for column in columns])
         surface.set_back()
         return product.cpu().numpy()
+
+
+@contextmanager
+def _explain_derivative() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "is not implemented" not in str(error):
+            raise
+        raise LossmapError(f"curvature: {reason(error)}{_REPLACE}") from error
+
+
+def _check_derivative(slope: torch.Tensor) -> None:
+    """Refuse a graph that holds an operation that is once differentiable: torch takes it for 0."""
+    waiting, seen = [slope.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if node.name().endswith("Error"):
+            raise LossmapError(f"curvature: an operation is once differentiable{_REPLACE}")
+        seen.add(node)
+        waiting += [before for before, _ in node.next_functions]

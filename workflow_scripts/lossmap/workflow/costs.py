@@ -232,7 +232,8 @@ def ring_cost(config: dict, name: str) -> Cost:
 def curvature_cost(config: dict, name: str) -> Cost:
     """Return the cost of a curvature: products with the Hessian, and Lanczos vectors in float64."""
     entry = curvature_of(config, name)
-    products = EIGENPAIR_PRODUCTS + entry["eigenvalues"] + entry["probes"] * (entry["steps"] + 1)
+    products = EIGENPAIR_PRODUCTS + entry["eigenvalues"]
+    products += 2 * entry["probes"] + entry["quadratures"] * entry["steps"]
     size = _sizes(config, entry["run"])
     found = _passes_cost(config, size, PRODUCT_PASSES * products + TRAINING_PASSES + 1)
     vectors = 2 * (max(entry["steps"], 2 * entry["eigenvalues"] + 1, LANCZOS_VECTORS) + 4)

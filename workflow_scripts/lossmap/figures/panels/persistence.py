@@ -107,9 +107,7 @@ def _plot_cell(axes: Axes, cell: Cell, comparison: Comparison, options: Options)
 
 
 KIND = Kind(
-    Family(
-        "persistence", explain=_explain, note=lambda cell, comparison: notes_of(cell.panel)
-    ),
+    Family("persistence", explain=_explain, note=lambda cell, comparison: notes_of(cell.panel)),
     collect_persistence,
     _plot_cell,
     aspect=1.0,

@@ -46,7 +46,7 @@ def smooth_density(
 
     Parameters
     ----------
-    nodes, weights : float64 (probes, steps)
+    nodes, weights : float64 (quadratures, steps)
     eigenvalues : float64 (modes,), which are to be seen too
     """
     reached = np.append(nodes[weights > 0], eigenvalues)
