@@ -243,7 +243,7 @@ def test_another_kind_is_refused(tmp_path, name):
 def test_kinds_have_names_of_their_own():
     names = [declared.KIND.name for declared in find_declared()]
 
-    assert len(set(names)) == len(names) == 13
+    assert len(set(names)) == len(names) == 15
 
 
 def test_scaled_directions_are_those_of_the_plane_asked_for():

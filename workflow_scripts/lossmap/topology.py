@@ -37,18 +37,21 @@ def measure_topology(path: Path, spec: Mapping[str, Any]) -> Topology:
         The artifact is damaged, or no loss is finite.
     """
     if spec["of"] == "grid":
-        losses = load(path, Grid).loss
-        edges = link_squares(losses.shape)
+        losses = _reach(load(path, Grid).loss, path)
+        edges, classes = link_squares(losses.shape), find_grid_classes(losses)
     else:
         cloud = load(path, Cloud)
-        losses = cloud.origins.train_loss
+        losses = _reach(cloud.origins.train_loss, path)
         edges = link_neighbors(getattr(cloud, spec["metric"]), spec["neighbors"])
+        classes = find_graph_classes(edges, losses)
+    return describe_classes(classes, edges, losses.ravel(), spec["scale"], spec["threshold"])
+
+
+def _reach(losses: np.ndarray, path: Path) -> np.ndarray:
+    """Return losses with inf for what is not known: no level reaches it."""
     if not np.isfinite(losses).any():
         raise LossmapError(f"{path}: expected losses, got none that is finite; make it anew")
-    losses = np.where(np.isnan(losses), np.inf, losses)
-    of_grid = spec["of"] == "grid"
-    classes = find_grid_classes(losses) if of_grid else find_graph_classes(edges, losses)
-    return describe_classes(classes, edges, losses.ravel(), spec["scale"], spec["threshold"])
+    return np.where(np.isnan(losses), np.inf, losses)
 
 
 def find_grid_classes(losses: np.ndarray) -> Classes:

@@ -414,6 +414,9 @@ def _check_landscapes(config: dict) -> None:
             key = f"{where}.bn_statistics" if "bn_statistics" in entry else "bn_statistics"
             if statistics_of(config, entry) == "center":
                 _check_trained(config, basis["run"], epoch, where, key)
+
+
+def _check_curvatures(config: dict) -> None:
     for name, entry in config["curvatures"].items():
         where = f"curvatures.{name}"
         epoch = epoch_of(config, entry["run"], entry["center"], f"{where}.center")
@@ -675,6 +678,7 @@ _CHECKS = (
     _check_runs,
     _check_minima,
     _check_last_batches,
+    _check_curvatures,
     _check_bases,
     _check_landscapes,
     _check_rings,
