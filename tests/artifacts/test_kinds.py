@@ -92,7 +92,9 @@ def make_curvature():
 def make_topology():
     index = np.arange(3)
     death = np.array([np.inf, 2.0, 3.0])
-    return Topology(index % 2, random(3), death, random(3), index, index - 1, index - 1, 1, 0.25, 2)
+    return Topology(
+        index % 2, random(3), death, random(3), index, index - 1, index - 1, 9.0, 1, 0.25, 2
+    )
 
 
 def make_grid():

@@ -26,7 +26,7 @@ def axes(tmp_path):
     index = np.zeros(5, np.int64)
     dimension = np.array([0, 0, 0, 0, 1])
     sizes = BIRTH, DEATH, DEATH - BIRTH
-    found = Topology(dimension, *sizes, index, index, PARENT, 0, 2.0, 3)
+    found = Topology(dimension, *sizes, index, index, PARENT, 9.5, 0, 2.0, 3)
     save(tmp_path / "t.h5", found, Provenance("{}", "c0de", {}))
     panel = collect_panels(SPEC, {"topology/t": tmp_path / "t.h5"})["panel-a"]
     (axes,) = draw_figure(SPEC, {"panel-a": panel}).axes

@@ -26,7 +26,17 @@ def draw(tmp_path):
         birth, death = np.array([0.01, 1.0, 2.0]), np.array([np.inf, 10.0, 100.0])
         persistence = np.log10(death / birth) if is_log else death - birth
         found = Topology(
-            np.array(dimension), birth, death, persistence, count, count, count - 1, is_log, 0.5, 2
+            np.array(dimension),
+            birth,
+            death,
+            persistence,
+            count,
+            count,
+            count - 1,
+            100.0,
+            is_log,
+            0.5,
+            2,
         )
         save(tmp_path / "t.h5", found, Provenance("{}", "c0de", {}))
         panel = collect_panels(SPEC, {"topology/t": tmp_path / "t.h5"})["panel-a"]

@@ -141,6 +141,7 @@ def describe_classes(
     return Topology(
         *found,
         find_parents(edges, losses, dimension[order], death[order], born_at[order]),
+        float(losses[np.isfinite(losses)].max()),
         int(scale == "log"),
         least,
         int(np.sum((dimension[order] == 0) & (persistence[order] >= least))),

@@ -28,6 +28,8 @@ class Topology:
     parent: i64["classes"]
     """Class that a minimum merges into where it is gone, the lowest of those it meets: with birth
     and death the merge tree; -1 where there is none, and of loops [index]"""
+    highest: f64[()]
+    """Highest finite loss of all points [nats per image]"""
     is_log: i64[()]
     """1 where persistence is a difference of log10 of losses, 0 of losses [flag]"""
     threshold: f64[()]

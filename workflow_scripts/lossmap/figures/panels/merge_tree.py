@@ -1,7 +1,7 @@
 """The merge tree of a landscape or a cloud: which minima meet, and at which loss.
 
 A merge-tree panel holds `birth`, `death`, `parent` and `persistence` (minima,), the deepest first,
-and the numbers `is_log` and `threshold`, see artifacts/topology.py.
+and the numbers `highest`, `is_log` and `threshold`, see artifacts/topology.py.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ def collect_merge_tree(panel: Spec, spec: Spec, sources: Sources, where: str) ->
     minima = found.dimension == 0
     names = ("birth", "death", "parent", "persistence")
     arrays = {name: getattr(found, name)[minima] for name in names}
-    return arrays | {"is_log": found.is_log, "threshold": found.threshold}
+    return arrays | {name: getattr(found, name) for name in ("highest", "is_log", "threshold")}
 
 
 def place_minima(parent: np.ndarray, death: np.ndarray) -> np.ndarray:
@@ -59,7 +59,9 @@ def plot_merge_tree(axes: Axes, panel: Panel) -> Axes:
     panel : arrays of `collect_merge_tree`
     """
     birth, death, parent = (np.asarray(panel[name]) for name in ("birth", "death", "parent"))
-    scale = fit_scale("log" if panel["is_log"] else "linear", [birth, death])
+    scale = fit_scale(
+        "log" if panel["is_log"] else "linear", [birth, np.array([float(panel["highest"])])]
+    )
     room = ROOM * ((scale.top - scale.bottom) or 1.0)
     low, high = scale.bottom - room, scale.top + 2 * room
     place, start, end = place_minima(parent, death), scale.to_height(birth), scale.to_height(death)

@@ -1,12 +1,13 @@
 """The persistence diagram of a landscape or a cloud: where minima and loops appear and are gone.
 
 A persistence panel holds `dimension`, `birth` and `death` (classes,) with losses in nats, and the
-numbers `is_log`, `threshold` and `minima`, see artifacts/topology.py.
+numbers `highest`, `is_log`, `threshold` and `minima`, see artifacts/topology.py.
 """
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from lossmap.artifacts.store import load
 from lossmap.artifacts.topology import Topology
@@ -32,7 +33,7 @@ TICKS = 4
 def collect_persistence(panel: Spec, spec: Spec, sources: Sources, where: str) -> Panel:
     """Return the arrays of a persistence panel; raises LossmapError where its source is missing."""
     found = load(find_source(panel, "topology", sources, where), Topology)
-    names = ("dimension", "birth", "death", "is_log", "threshold", "minima")
+    names = ("dimension", "birth", "death", "highest", "is_log", "threshold", "minima")
     return {name: getattr(found, name) for name in names}
 
 
@@ -75,8 +76,8 @@ def _style(mark: dict) -> dict[str, object]:
 
 
 def _limits(panel: Panel) -> tuple[LossScale, float, float]:
-    """Return the scale and the heights between which all classes lie."""
-    losses = np.concatenate([panel["birth"], panel["death"]])
+    """Return the scale and the heights between which all losses lie."""
+    losses = np.array([*panel["birth"], float(panel["highest"])])
     scale = fit_scale("log" if panel["is_log"] else "linear", [losses])
     room = ROOM * ((scale.top - scale.bottom) or 1.0)
     return scale, scale.bottom - room, scale.top + room
@@ -86,8 +87,8 @@ def notes_of(panel: Panel) -> list[str]:
     """Return how many minima there are and how many persist, in words."""
     every = int(np.sum(np.asarray(panel["dimension"]) == 0))
     endless = int(np.sum(np.isinf(panel["death"]) & (np.asarray(panel["dimension"]) == 0)))
-    parts = f", {endless} never meet" if endless > 1 else ""
-    return [f"{every} minima, {int(panel['minima'])} deep{parts}"]
+    parts = f", {endless} apart" if endless > 1 else ""
+    return [f"{every} minim{'a' if every > 1 else 'um'}, {int(panel['minima'])} deep{parts}"]
 
 
 def _explain(comparisons: list[Comparison]) -> list[LegendLine]:
@@ -98,8 +99,7 @@ def _explain(comparisons: list[Comparison]) -> list[LegendLine]:
         for dimension, (word, mark) in KINDS.items()
         if dimension in there
     ]
-    shade = {"color": FAINT, "alpha": 0.35, "linewidth": points(5)}
-    return [[*handles, Line2D([], [], label="too shallow to count", **shade)]]
+    return [[*handles, Patch(color=FAINT, alpha=0.35, label="too shallow to count")]]
 
 
 def _plot_cell(axes: Axes, cell: Cell, comparison: Comparison, options: Options) -> Axes:
