@@ -37,7 +37,7 @@ def test_every_job_is_counted_once(paper):
         "figure": 24,
         "animation": 1,
         "table": 2,
-        "claims": 3,
+        "claims": 4,
     }
 
 

@@ -331,7 +331,7 @@ def test_retraining_takes_the_recipe_of_the_minimum_but_for_rate_and_length(leaf
 def test_a_runs_seed_enters_what_its_network_is_built_for():
     """Jumps load the weights of the minimum, but the network is built before."""
     found = changed(runs={"c10-wresnet-bad": {"seed": 8}})
-    told = {LEDGER, "table/horoi2021_flatness"}
+    told = {LEDGER, "claims/ours", "table/horoi2021_flatness"}
     assert (
         {"trajectory/c10-wresnet-bad"}
         <= found
