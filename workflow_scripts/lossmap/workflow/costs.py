@@ -33,7 +33,7 @@ TRAINING_PASSES = 3
 """A training step costs about three forward passes: forward, and twice as much backward."""
 PRODUCT_PASSES = 7
 """Of a product with the Hessian: a training step, and the gradient of its gradient."""
-EIGENPAIR_PRODUCTS, LANCZOS_VECTORS = 60, 20
+EIGENPAIR_PRODUCTS, LANCZOS_VECTORS = 40, 20
 """Products until the largest eigenvalues have converged, about, and vectors that ARPACK keeps."""
 START_SECONDS = 2.0
 """Of every job: Python, its libraries, reading what it needs. Measured without a GPU."""
