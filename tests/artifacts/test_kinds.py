@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.curvature import Curvature
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.describe import find_declared
 from lossmap.artifacts.figure import Animation, Figure, Table, load_panels, save_panels
@@ -14,6 +15,7 @@ from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Provenance
 from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.store import digest_of, load, load_part, read_datasets, save, stream
+from lossmap.artifacts.topology import Topology
 from lossmap.artifacts.trajectory import (
     History,
     Trajectory,
@@ -87,6 +89,30 @@ def make_line():
         barrier_end=2.5,
         test_loss=random(5) + 1,
         test_accuracy=random(5) + 2,
+        loss_label=LABEL,
+    )
+
+
+def make_curvature():
+    return Curvature(
+        epoch=3,
+        loss=0.25,
+        gradient_norm=0.5,
+        eigenvalues=random(2),
+        eigenvectors=random(2, PARAMS).astype(np.float32),
+        residuals=random(2),
+        traces=random(3),
+        scaled_traces=random(3),
+        nodes=random(3, 4),
+        weights=random(3, 4),
+    )
+
+
+def make_topology():
+    index = np.arange(3)
+    death = np.array([np.inf, 2.0, 3.0])
+    return Topology(
+        index % 2, random(3), death, random(3), index, index - 1, index - 1, 9.0, 1, 0.25, 2
     )
 
 
@@ -120,6 +146,8 @@ ARRAYS = {
     "grid": make_grid,
     "ring": make_ring,
     "line": make_line,
+    "curvature": make_curvature,
+    "topology": make_topology,
     "projection": make_projection,
 }
 
@@ -240,7 +268,7 @@ def test_another_kind_is_refused(tmp_path, name):
 def test_kinds_have_names_of_their_own():
     names = [declared.KIND.name for declared in find_declared()]
 
-    assert len(set(names)) == len(names) == 14
+    assert len(set(names)) == len(names) == 16
 
 
 def test_scaled_directions_are_those_of_the_plane_asked_for():

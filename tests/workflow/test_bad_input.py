@@ -737,6 +737,36 @@ CONFIGURATIONS = {
         f"marks has 'points', but basis '{PCA}' is of method 'pca'",
         "remove it",
     ),
+    "curvature of an untrained network": (
+        {"curvatures": {"c10-good": {"center": "start"}}},
+        "curvature.bn_statistics is 'center', but the center of curvatures.c10-good",
+        "'initial' where",
+    ),
+    "curvature of a recalibrated network": (
+        {"curvatures": {"c10-good": {"bn_statistics": "recalibrate"}}},
+        "curvatures.c10-good.bn_statistics is 'recalibrate'",
+        "batch, center",
+    ),
+    "unknown curvature of a plane": (
+        {"bases": {"c10-good-hessian": {"curvature": "c"}}},
+        "bases.c10-good-hessian.curvature names 'c'",
+        "defined:",
+    ),
+    "center of a plane of a curvature": (
+        {"bases": {"c10-good-hessian": {"center": "last"}}},
+        "bases.c10-good-hessian.center",
+        "remove it",
+    ),
+    "topology of a tree": (
+        {"topologies": {"mine": {"cloud": "tree"}}},
+        "topologies.mine.cloud is 'tree', a cloud of 'tree'",
+        "of a minimum or of runs",
+    ),
+    "neighbors on a grid": (
+        {"topologies": {"mine": {"grid": PCA, "neighbors": 3}}},
+        "topologies.mine.neighbors",
+        "remove it",
+    ),
     "evaluation batch too large": (
         {"evaluation": {"batch": 30}},
         "evaluation.batch is 30",

@@ -84,6 +84,18 @@ def test_a_line_costs_its_points_on_training_and_on_test_images(kind):
     assert points == pytest.approx(2 * 11 / config["grid"]["resolution"] ** 2)
 
 
+def test_a_curvature_costs_its_products():
+    """A probe takes two, for both traces; a quadrature one per step."""
+    given = (
+        {"probes": 1, "quadratures": 1, "steps": 30},
+        {"probes": 6, "quadratures": 4, "steps": 30},
+    )
+    one, many = (load(curvature=leaves) for leaves in given)
+    few, more = (cost_of(found, "curvature", "c10-good").macs for found in (one, many))
+    network = network_size(one, "c10-wresnet-good")[1] * one["evaluation"]["images"]
+    assert more - few == pytest.approx((2 * 5 + 3 * 30) * 7 * network)
+
+
 @pytest.mark.parametrize("stage", ["grid", "projection"])
 def test_recalibration_doubles_the_passes(stage):
     kinds = {n: {"basis": PLANE, "bn_statistics": n} for n in ("batch", "recalibrate")}

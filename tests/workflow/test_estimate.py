@@ -25,18 +25,20 @@ def test_every_job_is_counted_once(paper):
     assert {stage: cost["jobs"] for stage, cost in stages.items()} == {
         "dataset": 5,
         "trajectory": 41,
-        "basis": 61,
-        "grid": 23,
+        "curvature": 7,
+        "basis": 64,
+        "grid": 26,
         "projection": 48,
         "ring": 45,
         "line": 8,
         "jumps": 55,
         "distance": 63,
         "embedding": 105,
-        "figure": 23,
+        "topology": 7,
+        "figure": 27,
         "animation": 1,
-        "table": 1,
-        "claims": 3,
+        "table": 2,
+        "claims": 4,
     }
 
 

@@ -200,6 +200,9 @@ def test_run_and_factory_of_an_artifact():
         for name in config[f"{stage}s"]:
             run = maker_of(config, stage, name).run(config, name)
             assert f"trajectory/{run}" in sources(config, stage, name)
+    for name in config["curvatures"]:
+        run = maker_of(config, "curvature", name).run(config, name)
+        assert sources(config, "curvature", name)[0] == f"trajectory/{run}"
     assert factory_of(config, "c10-resnet20") == "lossmap.network.models.resnet:resnet20"
 
 
@@ -362,6 +365,7 @@ def test_retraining_takes_the_recipe_of_the_minimum_but_for_rate_and_length(leaf
         own |= {LEDGER}  # the last rate of training, which retraining must not exceed
     if leaf == {"epochs": 30}:  # another epoch is the last
         own |= {"line/c10-good-bad", "line/c10-bad-bad", "basis/c10-good-good-bad"}
+        own |= {"curvature/c10-bad", "basis/c10-bad-hessian", "figure/horoi2021_curvature"}
     assert changed(runs={"c10-wresnet-bad": leaf}) == (
         own | jumps_of("c10-bad") if retrains else own
     )
@@ -370,10 +374,11 @@ def test_retraining_takes_the_recipe_of_the_minimum_but_for_rate_and_length(leaf
 def test_a_runs_seed_enters_what_its_network_is_built_for():
     """Jumps load the weights of the minimum, but the network is built before."""
     found = changed(runs={"c10-wresnet-bad": {"seed": 8}})
+    told = {LEDGER, "claims/ours", "table/horoi2021_flatness"}
     assert (
         {"trajectory/c10-wresnet-bad"}
         <= found
-        <= ({"trajectory/c10-wresnet-bad", LEDGER} | jumps_of("c10-bad"))
+        <= ({"trajectory/c10-wresnet-bad"} | told | jumps_of("c10-bad"))
     )
 
 
@@ -497,7 +502,8 @@ def test_the_papers_have_nothing_in_common(paper, other):
     assert mine & others == set()
     assert f"claims/{other}" not in mine
     assert not any(f"/{other}_" in name for name in mine)
-    assert mine | others | {"claims/claims"} == set(all_targets(config))
+    ledgers = {"claims/ours", "claims/claims"}
+    assert mine | others | ledgers == set(all_targets(config))
 
 
 def test_ding2023_needs_no_jump_no_distance_and_no_embedding():
@@ -607,3 +613,56 @@ def test_precision_of_training_is_part_of_the_specification_only_where_it_is_not
 
 def test_cuda_graphs_are_no_part_of_any_specification():
     assert changed(cuda_graphs=False) == set()
+
+
+# --- curvature and topology ---------------------------------------------------------------------
+
+
+def test_plane_of_a_hessian_has_run_and_center_of_its_curvature():
+    changes = {"curvatures": {"c10-good": {"center": 6}}}
+    config = load(**changes)
+    assert spec_of(config, "basis", "c10-good-hessian") == {"method": "hessian", "center_epoch": 6}
+    assert sources(config, "basis", "c10-good-hessian") == [
+        "curvature/c10-good",
+        "trajectory/c10-wresnet-good",
+    ]
+    assert spec_of(config, "curvature", "c10-good")["center_epoch"] == 6
+
+
+def test_repeats_of_a_curvature_are_of_the_repeats_of_its_run():
+    claim = {
+        "good_curvatures": ["mine"],
+        "bad_curvatures": ["mine"],
+        "memorization_curvatures": ["mine"],
+    }
+    mine = {"dataset": "c10", "network": "resnet20", "recipe": "ding2023", "repeats": 2}
+    config = load(
+        runs={"mine": mine},
+        curvatures={"mine": {"run": "mine", "center": "last"}},
+        claims={"mine": {"ours-flatness": claim}},
+    )
+    assert config["curvatures"]["mine-1"] == {"run": "mine-1", "center": "last"}
+    assert config["claims"]["mine"]["ours-flatness"]["good_curvatures"] == ["mine", "mine-1"]
+    told = spec_of(config, "claims", "mine")["claims"]["ours-flatness"]["good_curvatures"][1]
+    assert (told["curvature"], told["run"]["run"], told["run"]["seed"]) == ("mine-1", "mine-1", 1)
+    assert {"curvature/mine-1", "trajectory/mine-1"} <= set(sources(config, "claims", "mine"))
+
+
+def test_topology_depends_on_the_leaves_of_its_kind():
+    config = load(topology={"neighbors": 9, "threshold": 0.1})
+    grid = spec_of(config, "topology", "c10-resnet20-fn-start")
+    assert grid == {"of": "grid", "scale": "log", "threshold": 0.1}
+    cloud = spec_of(config, "topology", "c10-good")
+    assert cloud == {**grid, "of": "cloud", "metric": "euclidean", "neighbors": 9}
+    assert sources(config, "topology", "c10-good") == ["distance/c10-good"]
+    assert sources(config, "topology", "c10-resnet20-fn-start") == ["grid/c10-resnet20-fn-start"]
+
+
+def test_table_of_minima_is_made_from_curvatures_runs_and_clouds():
+    config = load()
+    assert maker_of(config, "table", "horoi2021_flatness").rule == "curvature_table"
+    assert maker_of(config, "table", "ding2023_table1").rule == "table"
+    first = spec_of(config, "table", "horoi2021_flatness")["minima"][0]
+    assert (first["minimum"], first["bn_statistics"], first["seed"]) == ("good", "center", 0)
+    found = sources(config, "table", "horoi2021_flatness")
+    assert {"curvature/c10-good", "distance/c10-good", "trajectory/c10-wresnet-good"} <= set(found)

@@ -27,6 +27,8 @@ STAGES = (
     "projection",
     "ring",
     "line",
+    "curvature",
+    "topology",
     "jumps",
     "distance",
     "embedding",
@@ -43,6 +45,9 @@ FIGURES = [
     "horoi2021_null",
     "horoi2021_robustness_bad",
     "horoi2021_robustness_good",
+    "horoi2021_curvature",
+    "horoi2021_topology",
+    "ding2023_topology",
 ]
 CLAIMS = [
     "ding-fn-local-minimum",
@@ -62,6 +67,7 @@ CLAIMS = [
     "horoi-null-control",
     "horoi-robustness",
     "horoi-accuracy",
+    "ours-flatness",
 ]
 
 
@@ -93,8 +99,9 @@ def test_every_figure_is_rendered(whole, name):
 
 
 def test_tables_and_the_video_are_rendered(whole):
-    for suffix in ("csv", "tex"):
-        assert whole.path("table", "ding2023_table1", suffix).stat().st_size > 100
+    for name in ("ding2023_table1", "horoi2021_flatness"):
+        for suffix in ("csv", "tex", "html"):
+            assert whole.path("table", name, suffix).stat().st_size > 100
     video = whole.path("animation", "horoi2021_animation", choose_movie())
     assert video.stat().st_size > 5000
 
@@ -154,6 +161,16 @@ def test_required_datasets_have_the_shapes_of_the_contract(whole):
     with h5py.File(whole.path("projection", "c10-resnet20-fn-center")) as projection:
         assert projection["coordinates"].shape == (snapshots, 2)
         assert projection["planes/fitting_error_orthogonal"].shape == (5,)
+
+
+def test_plane_of_a_hessian_is_spanned_by_its_leading_eigenvectors(whole):
+    with h5py.File(whole.path("curvature", "c10-good")) as curvature:
+        vectors, loss = curvature["eigenvectors"][:], curvature["loss"][()]
+        assert (curvature["residuals"][:] <= 0.15 * curvature["eigenvalues"][:]).all()
+    with h5py.File(whole.path("basis", "c10-good-hessian")) as basis:
+        np.testing.assert_array_equal(basis["directions"][:], vectors)
+    with h5py.File(whole.path("grid", "c10-good-hessian")) as grid:
+        assert grid["loss"][1, 1] == pytest.approx(loss, rel=1e-5)
 
 
 def test_claims_have_a_computed_verdict_each(whole):
@@ -230,7 +247,7 @@ def page(whole):
 
 def test_page_holds_every_figure_table_film_and_digest(whole, page):
     text = page.read_text()
-    for name in (*FIGURES, "ding2023_table1", "horoi2021_animation"):
+    for name in (*FIGURES, "ding2023_table1", "horoi2021_flatness", "horoi2021_animation"):
         assert f'id="{name}"' in text
     for path in artifacts(whole):
         with h5py.File(path) as file:

@@ -4,7 +4,7 @@ Reads projections, computes nothing anew but means and ranges over planes. Knows
 no torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from lossmap.errors import LossmapError
 from lossmap.kinds import check_choice
 from lossmap.pages import escape, format_number, page, table
 
+Render = Callable[[pd.DataFrame], str]
+RenderPage = Callable[[pd.DataFrame, str], str]
 METHODS = {"fn": "FN", "pca": "PCA"}
 READINGS = ("orthogonal", "literal")
 STATISTICS = ("center", "batch")
@@ -102,8 +104,12 @@ def table_panels(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {"table": columns}
 
 
-def save_table(frame: pd.DataFrame, csv_path: str | Path, tex_path: str | Path) -> None:
+def save_table(
+    frame: pd.DataFrame, csv_path: str | Path, tex_path: str | Path, render: Render | None = None
+) -> None:
     """Write the long table as CSV (every digit) and the compact one as a LaTeX ``tabular``.
+
+    The latter as `render` makes it, Table 1's `render_latex` by default.
 
     Raises
     ------
@@ -111,7 +117,7 @@ def save_table(frame: pd.DataFrame, csv_path: str | Path, tex_path: str | Path) 
         A file cannot be written.
     """
     write_text(Path(csv_path), frame.to_csv(index=False, lineterminator="\n", na_rep="nan"))
-    write_text(Path(tex_path), render_latex(frame))
+    write_text(Path(tex_path), (render or render_latex)(frame))
 
 
 def render_latex(frame: pd.DataFrame) -> str:
@@ -191,9 +197,11 @@ def escape_latex(text: str) -> str:
     return "".join(_ESCAPES.get(character, character) for character in text)
 
 
-def save_page(frame: pd.DataFrame, title: str, path: str | Path) -> None:
+def save_page(
+    frame: pd.DataFrame, title: str, path: str | Path, render: RenderPage | None = None
+) -> None:
     """Write the long table as a page for people; raises LossmapError when that fails."""
-    write_text(Path(path), render_page(frame, title))
+    write_text(Path(path), (render or render_page)(frame, title))
 
 
 def render_page(frame: pd.DataFrame, title: str) -> str:

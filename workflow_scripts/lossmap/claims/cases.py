@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from lossmap.artifacts.basis import Basis
+from lossmap.artifacts.curvature import Curvature, standard_error
 from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.figure import Table, load_panels
@@ -18,7 +19,7 @@ from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Sources
 from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.store import load, load_part
-from lossmap.artifacts.trajectory import History, Trajectory
+from lossmap.artifacts.trajectory import History, Trajectory, find_snapshot
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,31 @@ class RunCase(Case):
 
 
 @dataclass(frozen=True)
+class CurvatureCase(Case):
+    """The curvature at a snapshot of a run."""
+
+    run: RunCase
+
+    @cached_property
+    def measures(self) -> dict[str, float]:
+        """Sharpness, and what the run had reached at the snapshot, by name."""
+        path, history = self.sources[f"curvature/{self.name}"], self.run.history
+        found = {n: load_part(path, Curvature, n) for n in ("epoch", "eigenvalues", "residuals")}
+        traces, scaled = (load_part(path, Curvature, n) for n in ("traces", "scaled_traces"))
+        row = find_snapshot(history.epochs, found["epoch"], path)
+        return {
+            "largest eigenvalue": float(found["eigenvalues"][0]),
+            "largest eigenvalue, residual": float(found["residuals"][0]),
+            "trace": float(traces.mean()),
+            "trace, standard error": standard_error(traces),
+            "scaled trace": float(scaled.mean()),
+            "scaled trace, standard error": standard_error(scaled),
+            "training loss": float(history.train_loss[row]),
+            "test accuracy": float(history.test_accuracy[row]),
+        }
+
+
+@dataclass(frozen=True)
 class EmbeddingCase(Case):
     """An embedding.
 
@@ -189,6 +215,10 @@ def _open_run(told: dict, sources: Sources) -> RunCase:
     return RunCase(told["run"], sources, told["label"], told["seed"], told.get("whole", ""))
 
 
+def _open_curvature(told: dict, sources: Sources) -> CurvatureCase:
+    return CurvatureCase(told["curvature"], sources, _open_run(told["run"], sources))
+
+
 def _open_cloud(told: dict, sources: Sources) -> CloudCase:
     return CloudCase(
         told["cloud"],
@@ -205,6 +235,7 @@ def _open_cloud(told: dict, sources: Sources) -> CloudCase:
 _OPENERS = {
     "bases": BasisCase,
     "clouds": _open_cloud,
+    "curvatures": _open_curvature,
     "grids": _open_grid,
     "projections": _open_projection,
     "rings": _open_ring,

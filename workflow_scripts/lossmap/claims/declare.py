@@ -44,6 +44,11 @@ def Clouds(*kinds: str, **limits: object) -> Names:  # noqa: N802
     return Names("clouds", kinds, **limits)
 
 
+def Curvatures(**limits: object) -> Names:  # noqa: N802
+    """Return names of curvatures; the function gets a `CurvatureCase` for each."""
+    return Names("curvatures", **limits)
+
+
 def Grids(**limits: object) -> Names:  # noqa: N802
     """Return names of landscapes; the function gets a `GridCase` for each."""
     return Names("grids", **limits)
@@ -237,8 +242,8 @@ def _check_on(on: Mapping[str, Names], where: str) -> None:
     for key, names in on.items():
         if not isinstance(names, Names):
             raise TypeError(
-                f"{where}: on[{key!r}] is {names!r}, expected Bases(), Clouds(), Grids(), "
-                "Projections(), Rings(), Runs() or Tables()"
+                f"{where}: on[{key!r}] is {names!r}, expected Bases(), Clouds(), Curvatures(), "
+                "Grids(), Projections(), Rings(), Runs() or Tables()"
             )
         for other in (names.pairs, *names.models):
             if other is not None and other not in on:

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lossmap.artifacts.claims import Claim
-from lossmap.claims import ding2023, horoi2021
+from lossmap.claims import ding2023, horoi2021, ours
 from lossmap.claims.declare import STATEMENTS, Statement
 from lossmap.errors import LossmapError, kind_and_reason
 
 SHIPPED = {
     found.id: found
-    for paper in (ding2023, horoi2021)
+    for paper in (ding2023, horoi2021, ours)
     for found in vars(paper).values()
     if isinstance(found, Statement)
 }

@@ -127,7 +127,8 @@ def fit_basis(thetas, epochs: np.ndarray, center_row: int, layout: Layout, spec:
     layout : of the parameters
     spec : ``method`` (a module of `lossmap.geometry.planes`) and the method's own leaves; with a
         ``window``, its first and last epoch are the snapshots whose variance is measured; with
-        ``through``, float32 (params,) each, the other points that the plane is laid through
+        ``through``, float32 (params,) each, the other points that the plane is laid through; for
+        ``hessian`` also the array ``eigenvectors``
 
     Raises
     ------

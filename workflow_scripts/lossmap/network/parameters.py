@@ -100,6 +100,11 @@ class FlatNetwork:
             held.collect()
 
     @property
+    def parameters(self) -> list[torch.Tensor]:
+        """Return the trainable parameters, in the order of θ."""
+        return [held.tensor for held in self._parameters]
+
+    @property
     def held(self) -> list[Held]:
         """Return all parameters and buffers that the vectors hold, in the order of the vectors."""
         return [*self._parameters, *self.held_buffers]

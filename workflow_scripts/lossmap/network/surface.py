@@ -271,7 +271,7 @@ def open_surface_at(
     device: str,
     split: str = "train",
 ) -> LossSurface:
-    """Return the loss surface of a run's network, with the buffers that it had at an epoch.
+    """Return the loss surface of a run's network, with the parameters and buffers of a snapshot.
 
     Parameters
     ----------
@@ -298,9 +298,10 @@ def open_surface_at(
     with stream(trajectory, Trajectory) as run:
         row = find_snapshot(run["epochs"][()], epoch, trajectory)
         first, center = read_snapshot(run, 0), read_snapshot(run, row)
-    del first["thetas"], center["thetas"]
+    del first["thetas"]
     surface.set_buffers(**first)
     before = {held.name: held.view.clone() for held in surface.network.held_buffers}
+    surface.network.load({"thetas": center.pop("thetas")})
     surface.set_buffers(**center)
     if spec["bn_statistics"] != "center":
         _tell_of_kept_buffers(surface, before, str(trajectory))

@@ -65,6 +65,7 @@ def load_configuration(folder: Path, given: Mapping, files: Iterable[str] = ()) 
     _lay(merged, given)
     check_against_schema(merged, None, partial(names_under, merged))
     _repeat(merged)
+    _center_on_curvatures(merged)
     for check in _CHECKS:
         check(merged)
     return merged
@@ -80,6 +81,14 @@ def _repeat(config: dict) -> None:
                 registry = on[key].registry
                 named = (repeat(config, registry, name, repeats) for name in entry[key])
                 entry[key] = [name for names in named for name in names]
+
+
+def _center_on_curvatures(config: dict) -> None:
+    """Give planes of eigenvectors the run and the center of their curvature."""
+    for basis in config["bases"].values():
+        if "curvature" in basis:
+            curvature = config["curvatures"][basis["curvature"]]
+            basis |= {key: curvature[key] for key in ("run", "center")}
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -383,6 +392,23 @@ def cloud_kind(cloud: Mapping) -> str:
     return next(kind for kind in CLOUD_KINDS if kind in cloud)
 
 
+def topology_kind(topology: Mapping) -> str:
+    """Return what a topology is of: ``grid`` or ``cloud``, the key that says so."""
+    return "grid" if "grid" in topology else "cloud"
+
+
+def _check_topologies(config: dict) -> None:
+    for name, topology in config["topologies"].items():
+        if topology_kind(topology) == "cloud":
+            cloud = topology["cloud"]
+            kind = cloud_kind(config["clouds"][cloud])
+            if kind not in ("minimum", "runs"):
+                raise LossmapError(
+                    f"configuration: topologies.{name}.cloud is '{cloud}', a cloud of '{kind}', "
+                    "whose points have no loss; name one of a minimum or of runs"
+                )
+
+
 def embedding_names(config: Mapping) -> dict[str, tuple[str, str]]:
     """Return cloud and technique of every embedding, by its name ``<cloud>-<technique>``."""
     return {
@@ -502,14 +528,32 @@ def _check_landscapes(config: dict) -> None:
     for where, entry in _on_planes(config):
         basis = config["bases"][entry["basis"]]
         epoch = epoch_of(config, basis["run"], basis["center"], f"bases.{entry['basis']}")
-        untrained = epoch == 0 and not is_imported(config, basis["run"])
-        if untrained and statistics_of(config, entry) == "center":
-            key = f"{where}.bn_statistics" if "bn_statistics" in entry else "bn_statistics"
-            raise LossmapError(
-                f"configuration: {key} is 'center', but the center of {where} is the untrained "
-                "network, whose running statistics mean nothing; use 'batch' or 'recalibrate', "
-                "or 'initial' where mean 0 and variance 1 are what is meant"
-            )
+        key = f"{where}.bn_statistics" if "bn_statistics" in entry else "bn_statistics"
+        if statistics_of(config, entry) == "center":
+            _check_trained(config, basis["run"], epoch, where, key)
+
+
+def _check_curvatures(config: dict) -> None:
+    for name, entry in config["curvatures"].items():
+        where = f"curvatures.{name}"
+        epoch = epoch_of(config, entry["run"], entry["center"], f"{where}.center")
+        key = f"{where if 'bn_statistics' in entry else 'curvature'}.bn_statistics"
+        if curvature_of(config, name)["bn_statistics"] == "center":
+            _check_trained(config, entry["run"], epoch, where, key)
+
+
+def _check_trained(config: dict, run: str, epoch: int, where: str, key: str) -> None:
+    if epoch == 0 and not is_imported(config, run):
+        raise LossmapError(
+            f"configuration: {key} is 'center', but the center of {where} is the untrained "
+            "network, whose running statistics mean nothing; use 'batch' or 'recalibrate', "
+            "or 'initial' where mean 0 and variance 1 are what is meant"
+        )
+
+
+def curvature_of(config: Mapping, name: str) -> dict:
+    """Return a curvature with the leaves of ``curvature`` that it does not override."""
+    return config["curvature"] | config["curvatures"][name]
 
 
 def _check_rings(config: dict) -> None:
@@ -537,6 +581,8 @@ def _check_evaluation(config: dict) -> None:
     evaluated += [line["from"]["run"] for line in config["lines"].values() if "from" in line]
     for run in evaluated:
         _check_images(config, run, "evaluation.images", images)
+    for entry in config["curvatures"].values():
+        _check_images(config, entry["run"], "evaluation.images", images)
     for run in config["runs"]:
         wanted = (metrics_of(config, run) or {"images": 0})["images"]
         _check_images(config, run, f"{_metrics_key(config, run)}.images", wanted)
@@ -654,7 +700,7 @@ def _check_marks(config: dict, panel: dict, where: str) -> None:
 
 def _check_tables(config: dict) -> None:
     for name, table in config["tables"].items():
-        for number, column in enumerate(table["columns"]):
+        for number, column in enumerate(table.get("columns", ())):
             for statistics, pair in column["projections"].items():
                 for method, projection in pair.items():
                     where = f"tables.{name}.columns.{number}.projections.{statistics}.{method}"
@@ -764,12 +810,14 @@ _CHECKS = (
     _check_runs,
     _check_minima,
     _check_last_batches,
+    _check_curvatures,
     _check_bases,
     _check_landscapes,
     _check_rings,
     _check_lines,
     _check_clouds,
     _check_embeddings,
+    _check_topologies,
     _check_evaluation,
     _check_figures,
     _check_tables,

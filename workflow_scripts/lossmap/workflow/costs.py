@@ -5,11 +5,12 @@ those of the full-width network in the configuration, scaled by the square of th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from lossmap.workflow.configuration import (
     cloud_kind,
+    curvature_of,
     embedding_names,
     is_imported,
     jump_names,
@@ -38,6 +39,10 @@ STREAM_MB = 300
 """For weight vectors that are streamed, however many and long they are: see geometry/columns.py."""
 TRAINING_PASSES = 3
 """A training step costs about three forward passes: forward, and twice as much backward."""
+PRODUCT_PASSES = 7
+"""Of a product with the Hessian: a training step, and the gradient of its gradient."""
+EIGENPAIR_PRODUCTS, LANCZOS_VECTORS = 40, 20
+"""Products until the largest eigenvalues have converged, about, and vectors that ARPACK keeps."""
 START_SECONDS = 2.0
 """Of every job: Python, its libraries, reading what it needs. Measured without a GPU."""
 DRAWING_SECONDS = 2.0
@@ -114,6 +119,14 @@ def embedding_cost(config: dict, name: str) -> Cost:
     matrix_mb, seconds = 8 * rows**2 / 2**20, METHOD_SECONDS + EMBEDDING_SECONDS * rows**3
     memory = int(BASE_MB + EMBEDDING_MB + 12 * matrix_mb)
     return Cost(0.0, memory, 1.0 + matrix_mb, seconds=seconds)
+
+
+def topology_cost(config: dict, name: str) -> Cost:
+    """Return the cost of a topology: of a cloud, its distances are sorted."""
+    entry = config["topologies"][name]
+    rows = cloud_size(config, entry["cloud"])[0] if "cloud" in entry else 0
+    memory = int(BASE_MB + 6 * 8 * rows**2 / 2**20)
+    return Cost(0.0, memory, 1.0, seconds=DRAWING_SECONDS)
 
 
 def drawing_cost(config: dict, name: str) -> Cost:
@@ -252,10 +265,26 @@ def line_cost(config: dict, name: str) -> Cost:
     return _evaluation_cost(config, entry, run_of_line(config, name), lambda snapshots: points)
 
 
+def curvature_cost(config: dict, name: str) -> Cost:
+    """Return the cost of a curvature: products with the Hessian, and Lanczos vectors in float64."""
+    entry = curvature_of(config, name)
+    products = EIGENPAIR_PRODUCTS + entry["eigenvalues"]
+    products += 2 * entry["probes"] + entry["quadratures"] * entry["steps"]
+    size = _sizes(config, entry["run"])
+    found = _passes_cost(config, size, PRODUCT_PASSES * products + TRAINING_PASSES + 1)
+    vectors = 2 * (max(entry["steps"], 2 * entry["eigenvalues"] + 1, LANCZOS_VECTORS) + 4)
+    memory = int(found.memory_mb + vectors * size.theta_mb + size.batch_mb)
+    return replace(found, memory_mb=memory, disk_mb=1.0 + entry["eigenvalues"] * size.theta_mb)
+
+
 def _evaluation_cost(config: dict, entry: dict, run: str, count: Callable[[int], int]) -> Cost:
     size = _sizes(config, run)
     passes = 2 if statistics_of(config, entry) == "recalibrate" else 1
-    points = passes * count(size.snapshots)
+    return _passes_cost(config, size, passes * count(size.snapshots))
+
+
+def _passes_cost(config: dict, size: _Sizes, passes: int) -> Cost:
+    """Return the cost of so many passes of the evaluation subset."""
     memory = BASE_MB + TORCH_MB + 12 * size.theta_mb + size.data_mb + size.batch_mb / 4
     images, batch = config["evaluation"]["images"], config["evaluation"]["batch"]
-    return Cost(points * images * size.macs, int(memory), 1.0, points * ceil(images / batch))
+    return Cost(passes * images * size.macs, int(memory), 1.0, passes * ceil(images / batch))

@@ -6,12 +6,8 @@ they need is added to the configuration under ``<name>-1``, ``<name>-2``, …
 
 from lossmap.errors import LossmapError
 
-_BELOW = {
-    "bases": ("runs", "run"),
-    "projections": ("bases", "basis"),
-    "rings": ("bases", "basis"),
-}
-"""What an entry of a registry is of: another registry, and the key that names it."""
+_BELOW = {"curvature": "curvatures", "run": "runs", "basis": "bases"}
+"""Registry of what an entry is of, by the key that names it; runs and clouds have no such key."""
 
 
 def take_repeats(config: dict) -> dict[tuple[str, str], int]:
@@ -37,17 +33,19 @@ def repeat(config: dict, registry: str, name: str, repeats: dict[tuple[str, str]
 
 def _origin(config: dict, registry: str, name: str) -> tuple[str, str]:
     """Return registry and name of the run, or of the cloud, that an entry is of."""
-    while registry in _BELOW and name in config[registry]:
-        below, key = _BELOW[registry]
-        registry, name = below, config[registry][name][key]
+    while key := _key_below(config[registry].get(name, {})):
+        registry, name = _BELOW[key], config[registry][name][key]
     return registry, name
+
+
+def _key_below(entry: dict) -> str | None:
+    return next((key for key in _BELOW if key in entry), None)
 
 
 def _add(config: dict, registry: str, name: str, number: int) -> str:
     entry, copy = config[registry][name], f"{name}-{number}"
-    if registry in _BELOW:
-        below, key = _BELOW[registry]
-        made = entry | {key: _add(config, below, entry[key], number)}
+    if key := _key_below(entry):
+        made = entry | {key: _add(config, _BELOW[key], entry[key], number)}
     elif "tree" in entry:
         made = entry | {"tree": entry["tree"] | {"seed": entry["tree"]["seed"] + number}}
     else:

@@ -12,6 +12,7 @@ from lossmap.workflow.configuration import (
     CIFAR_FILES,
     checkpoints_of,
     cloud_kind,
+    curvature_of,
     embedding_names,
     embedding_technique,
     epoch_of,
@@ -23,6 +24,7 @@ from lossmap.workflow.configuration import (
     run_recipe,
     statistics_of,
     task_of,
+    topology_kind,
 )
 from lossmap.workflow.schema import references, resolve_kind
 
@@ -35,6 +37,8 @@ STAGES = {
     "projections": "projection",
     "rings": "ring",
     "lines": "line",
+    "curvatures": "curvature",
+    "topologies": "topology",
     "clouds": "distance",
     "embeddings": "embedding",
     "tables": "table",
@@ -244,7 +248,7 @@ def basis_spec(config: dict, name: str) -> dict:
     epoch = epoch_of(config, entry["run"], entry["center"], f"bases.{name}.center")
     method = entry["method"]
     own = resolve_kind("basis", method, config.get(method, {}) | entry)
-    own = {key: value for key, value in own.items() if key not in ("run", "center")}
+    own = {key: value for key, value in own.items() if key not in ("run", "center", "curvature")}
     if "through" in own:
         where = f"bases.{name}.through"
         own["through"] = [_snapshot_spec(config, point, where) for point in own["through"]]
@@ -324,6 +328,28 @@ def line_title(config: dict, name: str) -> str:
     return title.replace("{data}", data_title(config, run_of_line(config, name)))
 
 
+def curvature_spec(config: dict, name: str) -> dict:
+    """Return at which snapshot, on what and how far the Hessian is explored."""
+    entry = curvature_of(config, name)
+    run = entry.pop("run")
+    epoch = epoch_of(config, run, entry.pop("center"), f"curvatures.{name}.center")
+    return {"center_epoch": epoch, "evaluation": _evaluation_spec(config, run), **entry}
+
+
+def topology_spec(config: dict, name: str) -> dict:
+    """Return of what and how the minima are counted."""
+    entry = config["topologies"][name]
+    of = topology_kind(entry)
+    leaves = resolve_kind("topology", of, config["topology"] | entry)
+    return {"of": of, **{key: value for key, value in leaves.items() if key != of}}
+
+
+def topology_sources(config: dict, name: str) -> list[str]:
+    """Return the landscape, or the distances of the cloud."""
+    entry = config["topologies"][name]
+    return [f"{STAGES[f'{of}s']}/{entry[of]}" for of in (topology_kind(entry),)]
+
+
 def figure_spec(config: dict, name: str, registry: str = "figures") -> dict:
     """Return what a figure shows and how it looks; ``{epoch}`` and ``{data}`` are filled in.
 
@@ -382,6 +408,28 @@ def table_spec(config: dict, name: str) -> dict:
     return {"table": name, "columns": columns}
 
 
+def curvature_table_spec(config: dict, name: str) -> dict:
+    """Return which minima a table shows, and what their artifacts do not tell of them."""
+    rows = []
+    for entry in config["tables"][name]["minima"]:
+        curvature = curvature_of(config, entry["curvature"])
+        run = curvature["run"]
+        told = {"minimum": run_title(config, run), "dataset": data_title(config, run), "run": run}
+        seed, statistics = network_spec(config, run)["seed"], curvature["bn_statistics"]
+        rows.append({**entry, **told, "seed": seed, "bn_statistics": statistics})
+    return {"table": name, "minima": rows}
+
+
+def curvature_table_sources(config: dict, table: str) -> list[str]:
+    """Return curvature, run and cloud of every minimum in a table, as ``stage/name``, sorted."""
+    found = set()
+    for entry in config["tables"][table]["minima"]:
+        run = run_of_curvature(config, entry["curvature"])
+        found |= {f"curvature/{entry['curvature']}", f"trajectory/{run}"}
+        found |= {f"distance/{entry['cloud']}"} if "cloud" in entry else set()
+    return sorted(found)
+
+
 def table_sources(config: dict, table: str) -> list[str]:
     """Return the artifacts that a table reads, as ``stage/name``, sorted."""
     columns = config["tables"][table]["columns"]
@@ -410,6 +458,11 @@ def _claim_case(config: dict, registry: str, name: str) -> dict | str:
     """Return what a claim needs to know of one entry of a registry besides its artifact."""
     if registry == "grids":
         return {"grid": name, "basis": config["grids"][name]["basis"]}
+    if registry == "curvatures":
+        return {
+            "curvature": name,
+            "run": _told_of_run(config, run_of_curvature(config, name)),
+        }
     if registry in ("projections", "rings"):
         run = config["bases"][config[registry][name]["basis"]]["run"]
         return {
@@ -418,17 +471,7 @@ def _claim_case(config: dict, registry: str, name: str) -> dict | str:
             "seed": run_recipe(config, run)["seed"],
         }
     if registry == "runs":
-        if is_imported(config, name):
-            return {"run": name, "label": run_title(config, name), "seed": 0}
-        recipe = run_recipe(config, name)
-        dataset = config["datasets"].get(config["runs"][name].get("dataset"), {"source": None})
-        whole = dataset["source"] in CIFAR_FILES and not dataset.get("train")
-        return {
-            "run": name,
-            "label": _rule_of(recipe["optimizer"]),
-            "seed": recipe["seed"],
-            **({"whole": dataset["source"]} if whole else {}),
-        }
+        return _told_of_run(config, name)
     if registry == "clouds":
         cloud = config["clouds"][name]
         return {
@@ -442,6 +485,20 @@ def _claim_case(config: dict, registry: str, name: str) -> dict | str:
             **_told_of_cloud(config, cloud),
         }
     return name
+
+
+def _told_of_run(config: dict, run: str) -> dict:
+    if is_imported(config, run):
+        return {"run": run, "label": run_title(config, run), "seed": 0}
+    recipe = run_recipe(config, run)
+    dataset = config["datasets"].get(config["runs"][run].get("dataset"), {"source": None})
+    whole = dataset["source"] in CIFAR_FILES and not dataset.get("train")
+    return {
+        "run": run,
+        "label": _rule_of(recipe["optimizer"]),
+        "seed": recipe["seed"],
+        **({"whole": dataset["source"]} if whole else {}),
+    }
 
 
 def _told_of_cloud(config: dict, cloud: dict) -> dict:
@@ -490,6 +547,8 @@ def claims_sources(config: dict, paper: str) -> list[str]:
 def _claim_artifacts(config: dict, stage: str, name: str) -> set[str]:
     if stage == "grid":
         return {f"grid/{name}", f"basis/{config['grids'][name]['basis']}"}
+    if stage == "curvature":
+        return {f"curvature/{name}", f"trajectory/{run_of_curvature(config, name)}"}
     return _cloud_artifacts(config, name) if stage == "distance" else {f"{stage}/{name}"}
 
 
@@ -520,6 +579,11 @@ def run_of_line(config: dict, name: str) -> str:
     return config["bases"][entry["basis"]]["run"] if "basis" in entry else entry["from"]["run"]
 
 
+def run_of_curvature(config: dict, name: str) -> str:
+    """Return the run whose snapshot it is."""
+    return config["curvatures"][name]["run"]
+
+
 def run_of_jumps(config: dict, name: str) -> str:
     """Return the run whose minimum is jumped from."""
     return config["minima"][jump_names(config)[name][0]]["run"]
@@ -535,6 +599,11 @@ def basis_sources(config: dict, name: str) -> list[str]:
     entry = config["bases"][name]
     runs = [entry["run"], *(point["run"] for point in entry.get("through", ()))]
     return [f"trajectory/{run}" for run in dict.fromkeys(runs)]
+
+
+def hessian_basis_sources(config: dict, name: str) -> list[str]:
+    """Return the curvature whose eigenvectors span a plane, and the run that is seen in it."""
+    return [f"curvature/{config['bases'][name]['curvature']}", *basis_sources(config, name)]
 
 
 def grid_sources(config: dict, name: str) -> list[str]:
@@ -559,6 +628,12 @@ def line_sources(config: dict, name: str) -> list[str]:
         return _plane_sources(config, entry["basis"])
     runs = dict.fromkeys(entry[end]["run"] for end in ("from", "to"))
     return [*(f"trajectory/{run}" for run in runs), *trajectory_sources(config, next(iter(runs)))]
+
+
+def curvature_sources(config: dict, name: str) -> list[str]:
+    """Return run and data set of a curvature."""
+    run = run_of_curvature(config, name)
+    return [f"trajectory/{run}", *trajectory_sources(config, run)]
 
 
 def _plane_sources(config: dict, basis: str) -> list[str]:

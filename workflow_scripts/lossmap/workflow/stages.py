@@ -14,6 +14,7 @@ from pathlib import Path
 from lossmap.artifacts.basis import Basis
 from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.claims import Ledger
+from lossmap.artifacts.curvature import Curvature
 from lossmap.artifacts.dataset import Dataset
 from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.embedding import Embedding
@@ -23,6 +24,7 @@ from lossmap.artifacts.jumps import Jumps, spec_of_resume_points
 from lossmap.artifacts.line import Line
 from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.ring import Ring
+from lossmap.artifacts.topology import Topology
 from lossmap.artifacts.trajectory import Trajectory
 from lossmap.errors import LossmapError
 from lossmap.workflow import costs, specs
@@ -207,9 +209,28 @@ for _stage in (
         ),
     ),
     Stage(
+        "curvature",
+        Curvature,
+        _in("curvatures"),
+        Maker(
+            "curvature",
+            specs.curvature_spec,
+            specs.curvature_sources,
+            costs.curvature_cost,
+            run=specs.run_of_curvature,
+        ),
+    ),
+    Stage(
         "basis",
         Basis,
         _in("bases"),
+        Maker(
+            "hessian_basis",
+            specs.basis_spec,
+            specs.hessian_basis_sources,
+            costs.basis_cost,
+            applies=lambda config, name: config["bases"][name]["method"] == "hessian",
+        ),
         Maker("basis", specs.basis_spec, specs.basis_sources, costs.basis_cost),
     ),
     Stage(
@@ -275,6 +296,12 @@ for _stage in (
         ),
     ),
     Stage(
+        "topology",
+        Topology,
+        _in("topologies"),
+        Maker("topology", specs.topology_spec, specs.topology_sources, costs.topology_cost),
+    ),
+    Stage(
         "figure",
         Figure,
         _in("figures"),
@@ -286,6 +313,13 @@ for _stage in (
         "table",
         Table,
         _in("tables"),
+        Maker(
+            "curvature_table",
+            specs.curvature_table_spec,
+            specs.curvature_table_sources,
+            costs.drawing_cost,
+            applies=lambda config, name: "minima" in config["tables"][name],
+        ),
         Maker("table", specs.table_spec, specs.table_sources, costs.drawing_cost),
         renderings=("csv", "tex", "html"),
         target=True,
