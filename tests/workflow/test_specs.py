@@ -210,7 +210,7 @@ def test_a_line_is_made_from_its_ends_and_says_which_is_which():
     good, other = "c10-wresnet-good", "c10-wresnet-good-seed1"
     between = {"from": {"run": other, "epoch": "last"}, "to": {"run": good, "epoch": 3}}
     within = {"from": {"run": good, "epoch": "last"}, "to": {"run": good, "epoch": "start"}}
-    through = {"basis": "c10-resnet20-fn-last", "direction": 9, "resolution": 5, "extent": 2}
+    through = {"basis": "c10-resnet20-fn-last", "direction": 5, "resolution": 5, "extent": 2}
     config = load(lines={"between": between, "within": within, "through": through})
     data = "dataset/horoi-c10"
     assert sources(config, "line", "between") == [f"trajectory/{other}", f"trajectory/{good}", data]
@@ -225,7 +225,7 @@ def test_a_line_is_made_from_its_ends_and_says_which_is_which():
     assert spec["to"] == {"run": good, "epoch": 3}
     assert spec["bn_statistics"] == "batch"
     spec = spec_of(config, "line", "through")
-    assert (spec["direction"], spec["extent"], spec["resolution"]) == (9, 2.0, 5)
+    assert (spec["direction"], spec["extent"], spec["resolution"]) == (5, 2.0, 5)
 
 
 def test_a_resolution_enters_that_line_alone_and_its_title_the_figures_that_show_it():
