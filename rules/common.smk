@@ -136,6 +136,14 @@ def settle(stage, name):
     forget_orphan(path)
 
 
+def spoilt_page(wildcards):
+    """Have the page made again where it is not as it was written; it is no input of its own rule."""
+    made = Path(RESULTS, "index.html")
+    if engine.is_main_process(workflow) and made.is_file() and not is_sealed(made):
+        engine.force(workflow, [str(made)])
+    return []
+
+
 def patterns(rule):
     """Return the suffixes of each kind of job of a rule, with a name for its rule and its stems."""
     found = {}

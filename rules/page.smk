@@ -1,13 +1,4 @@
 # One file to look at and to send: made anew when an artifact, a caption or the page's code is newer.
-# A damaged one is not newer than anything, so it is told from its own last line.
-def spoilt_page(wildcards):
-    """Have a page made again that is not as it was written."""
-    made = Path(RESULTS, "index.html")
-    if engine.is_main_process(workflow) and made.is_file() and not is_sealed(made):
-        engine.force(workflow, [str(made)])
-    return []
-
-
 rule page:
     input:
         spoilt_page,
