@@ -171,6 +171,7 @@ def upstream(rule, stage=None, suffixes=("",)):
     def find(wildcards):
         made, names = stage_of(rule), Pack(wildcards.name, suffixes).names
         if engine.is_main_process(workflow):
+            engine.lift_rate_limit(workflow)
             for name in names:
                 settle(made, name)
         stale = [EXPECTED.path(made, name) for name in names if f"{made}/{name}" in STALE]

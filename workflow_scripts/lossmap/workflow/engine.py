@@ -40,6 +40,18 @@ def limit_resource(workflow: object, name: str, count: int) -> None:
         workflow.global_resources.setdefault(name, count)
 
 
+def lift_rate_limit(workflow: object) -> None:
+    """Let local jobs start as soon as there is room, not at most 100 in a second.
+
+    To keep its default limit Snakemake looks through all jobs that are ready every second for each
+    job that has ended, a third of a core on a small machine. Another limit of the user's, and that
+    of jobs that are submitted, is left alone. Known from the first call of an input function on.
+    """
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if not submits_jobs(workflow) and limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduling_settings.max_jobs_per_timespan = None
+
+
 def force(workflow: object, paths: Iterable[str]) -> None:
     """Have files made again, whatever Snakemake's own metadata say of them."""
     workflow.dag.forcefiles.update(paths)
