@@ -64,7 +64,7 @@ def report(shared_project):
         stage, suffix = PLACES[registry]
         for one in [suffix] if suffix else ["mp4", "gif"]:  # whichever can be made here
             write(results / stage / f"{name}.{one}", PIXEL)
-    for name in ("ding2023", "horoi2021", "claims"):
+    for name in ("ding2023", "horoi2021", "ours", "claims"):
         write(results / "claims" / f"{name}.html", b"<!doctype html><title>claims</title>")
     caption = "My figure\n=========\n\n**Look for** what I saw.\n"
     write(shared_project.folder / "rules/captions/mine_told.rst", caption.encode())

@@ -47,9 +47,10 @@ def lift_rate_limit(workflow: object) -> None:
     job that has ended, a third of a core on a small machine. Another limit of the user's, and that
     of jobs that are submitted, is left alone. Known from the first call of an input function on.
     """
-    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    settings = workflow.scheduling_settings  # none where no job will run, as for a report
+    limit = settings and settings.max_jobs_per_timespan
     if not submits_jobs(workflow) and limit and (limit.max_jobs, limit.timespan) == (100, 1):
-        workflow.scheduling_settings.max_jobs_per_timespan = None
+        settings.max_jobs_per_timespan = None
 
 
 def force(workflow: object, paths: Iterable[str]) -> None:
