@@ -25,6 +25,7 @@ class Project:
         check: bool = True,
         scale: str = "tiny",
         cores: int | None = 2,
+        seconds: int = 1700,
         **config: str,
     ):
         """Run Snakemake and return the finished process, output as text.
@@ -39,7 +40,7 @@ class Project:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=1700,
+            timeout=seconds,
             check=False,
         )
         if check and done.returncode:

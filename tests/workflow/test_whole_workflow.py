@@ -17,7 +17,9 @@ from lossmap.workflow.configuration import load_configuration
 from lossmap.workflow.stages import pack_of
 from lossmap.workflow.targets import all_targets
 
-pytestmark = pytest.mark.slow
+SECONDS = 4000
+"""Some 300 jobs, beside another test on two cores."""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS)]
 
 STAGES = (
     "dataset",
@@ -74,7 +76,7 @@ CLAIMS = [
 @pytest.fixture(scope="module")
 def whole(shared_project):
     """Give a project in which everything has been made."""
-    shared_project.snakemake()
+    shared_project.snakemake(seconds=SECONDS)
     return shared_project
 
 
