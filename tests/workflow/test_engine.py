@@ -23,6 +23,9 @@ print("gpu:", workflow.global_resources["gpu"].value, file=sys.stderr)
 
 
 def made(wildcards):
+    engine.lift_rate_limit(workflow)
+    limit = workflow.scheduling_settings and workflow.scheduling_settings.max_jobs_per_timespan
+    print("limit:", limit and (limit.max_jobs, limit.timespan), file=sys.stderr)
     engine.force(workflow, ["out.txt"] if config.get("stale") else [])
     print("incomplete:", engine.is_incomplete(workflow, "out.txt"), file=sys.stderr)
     if config.get("whole"):
@@ -133,3 +136,14 @@ def test_a_lock_that_is_no_text_is_found(run, tmp_path, monkeypatch):
     assert engine.find_broken_records() == [lock.relative_to(tmp_path)]
     with pytest.raises(subprocess.CalledProcessError):
         run("--cores", "1")
+
+
+def test_local_jobs_have_no_rate_limit_but_the_users_own(run):
+    assert "limit: None" in run("-n", "--cores", "1")
+    assert "limit: (5, 1.0)" in run("-n", "--cores", "1", "--max-jobs-per-timespan", "5/1s")
+
+
+def test_submitted_jobs_keep_their_rate_limit(run):
+    assert "limit: None" in run("--cores", "1")
+    found = run("--executor", "slurm", "--jobs", "3")  # nothing is left to do
+    assert "limit: (100, 1.0)" in found
