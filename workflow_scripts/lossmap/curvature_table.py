@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lossmap.artifacts.curvature import Curvature
+from lossmap.artifacts.curvature import read_sharpness
 from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.provenance import Sources
 from lossmap.artifacts.store import load, load_part
-from lossmap.artifacts.trajectory import Trajectory, find_snapshot
+from lossmap.artifacts.trajectory import Trajectory
 from lossmap.geometry.retraining import measure_return
 from lossmap.pages import escape, format_number, page, table
 from lossmap.tables import escape_latex, format_latex
@@ -57,24 +57,15 @@ def tabulate_curvatures(spec: Mapping[str, Any], sources: Sources) -> pd.DataFra
 
 
 def _row(entry: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
-    found = load(sources[f"curvature/{entry['curvature']}"], Curvature)
-    path = sources[f"trajectory/{entry['run']}"]
-    history = load_part(path, Trajectory, "history")
-    row = find_snapshot(history.epochs, found.epoch, path)
+    history = load_part(sources[f"trajectory/{entry['run']}"], Trajectory, "history")
+    found = read_sharpness(sources[f"curvature/{entry['curvature']}"], history)
     return {
         "minimum": entry["minimum"],
         "dataset": entry["dataset"],
         "seed": entry["seed"],
-        "epoch": found.epoch,
+        "epoch": found.pop("epoch"),
         "bn_statistics": entry["bn_statistics"],
-        "largest_eigenvalue": float(found.eigenvalues[0]),
-        "residual": float(found.residuals[0]),
-        "trace": found.trace,
-        "trace_error": found.trace_error,
-        "scaled_trace": found.scaled_trace,
-        "scaled_trace_error": found.scaled_trace_error,
-        "train_loss": float(history.train_loss[row]),
-        "test_accuracy": float(history.test_accuracy[row]),
+        **found,
         "retraining_return": _measure_end(entry, sources),
     }
 

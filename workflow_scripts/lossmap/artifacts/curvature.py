@@ -1,8 +1,12 @@
 """The artifact `curvature`: the spectrum of the loss's Hessian at one snapshot."""
 
+from pathlib import Path
+
 import numpy as np
 
 from lossmap.artifacts.declare import artifact, f32, f64, i64, store_as
+from lossmap.artifacts.store import load_part
+from lossmap.artifacts.trajectory import History, find_snapshot
 
 
 @artifact("curvature", version=1)
@@ -56,6 +60,35 @@ class Curvature:
     def scaled_trace_error(self) -> float:
         """Return the standard error of `scaled_trace`; NaN of one probe [nats per image]."""
         return standard_error(self.scaled_traces)
+
+
+def read_sharpness(path: str | Path, history: History) -> dict[str, float]:
+    """Return how sharp a snapshot is and what its run had reached there; reads no eigenvector.
+
+    Parameters
+    ----------
+    path : of the curvature
+    history : of the run whose snapshot it is
+
+    Raises
+    ------
+    LossmapError
+        The curvature is damaged, or the run kept no snapshot at its epoch.
+    """
+    names = ("epoch", "eigenvalues", "residuals", "traces", "scaled_traces")
+    found = {name: load_part(path, Curvature, name) for name in names}
+    row = find_snapshot(history.epochs, found["epoch"], path)
+    return {
+        "epoch": found["epoch"],
+        "largest_eigenvalue": float(found["eigenvalues"][0]),
+        "residual": float(found["residuals"][0]),
+        "trace": float(found["traces"].mean()),
+        "trace_error": standard_error(found["traces"]),
+        "scaled_trace": float(found["scaled_traces"].mean()),
+        "scaled_trace_error": standard_error(found["scaled_traces"]),
+        "train_loss": float(history.train_loss[row]),
+        "test_accuracy": float(history.test_accuracy[row]),
+    }
 
 
 def standard_error(values: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from lossmap.artifacts.basis import Basis
-from lossmap.artifacts.curvature import Curvature, standard_error
+from lossmap.artifacts.curvature import read_sharpness
 from lossmap.artifacts.distance import Cloud
 from lossmap.artifacts.embedding import Embedding
 from lossmap.artifacts.figure import Table, load_panels
@@ -19,7 +19,7 @@ from lossmap.artifacts.projection import Projection
 from lossmap.artifacts.provenance import Sources
 from lossmap.artifacts.ring import Ring
 from lossmap.artifacts.store import load, load_part
-from lossmap.artifacts.trajectory import History, Trajectory, find_snapshot
+from lossmap.artifacts.trajectory import History, Trajectory
 
 
 @dataclass(frozen=True)
@@ -127,20 +127,20 @@ class CurvatureCase(Case):
     @cached_property
     def measures(self) -> dict[str, float]:
         """Sharpness, and what the run had reached at the snapshot, by name."""
-        path, history = self.sources[f"curvature/{self.name}"], self.run.history
-        found = {n: load_part(path, Curvature, n) for n in ("epoch", "eigenvalues", "residuals")}
-        traces, scaled = (load_part(path, Curvature, n) for n in ("traces", "scaled_traces"))
-        row = find_snapshot(history.epochs, found["epoch"], path)
-        return {
-            "largest eigenvalue": float(found["eigenvalues"][0]),
-            "largest eigenvalue, residual": float(found["residuals"][0]),
-            "trace": float(traces.mean()),
-            "trace, standard error": standard_error(traces),
-            "scaled trace": float(scaled.mean()),
-            "scaled trace, standard error": standard_error(scaled),
-            "training loss": float(history.train_loss[row]),
-            "test accuracy": float(history.test_accuracy[row]),
-        }
+        found = read_sharpness(self.sources[f"curvature/{self.name}"], self.run.history)
+        return {words: found[name] for words, name in _SHARPNESS.items()}
+
+
+_SHARPNESS = {
+    "largest eigenvalue": "largest_eigenvalue",
+    "largest eigenvalue, residual": "residual",
+    "trace": "trace",
+    "trace, standard error": "trace_error",
+    "scaled trace": "scaled_trace",
+    "scaled trace, standard error": "scaled_trace_error",
+    "training loss": "train_loss",
+    "test accuracy": "test_accuracy",
+}
 
 
 @dataclass(frozen=True)
