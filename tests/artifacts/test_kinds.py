@@ -105,6 +105,7 @@ def make_curvature():
         scaled_traces=random(3),
         nodes=random(3, 4),
         weights=random(3, 4),
+        loss_label=LABEL,
     )
 
 
@@ -112,7 +113,7 @@ def make_topology():
     index = np.arange(3)
     death = np.array([np.inf, 2.0, 3.0])
     return Topology(
-        index % 2, random(3), death, random(3), index, index - 1, index - 1, 9.0, 1, 0.25, 2
+        index % 2, random(3), death, random(3), index, index - 1, index - 1, 9.0, 1, 0.25, 2, LABEL
     )
 
 

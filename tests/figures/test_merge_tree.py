@@ -26,7 +26,7 @@ def axes(tmp_path):
     index = np.zeros(5, np.int64)
     dimension = np.array([0, 0, 0, 0, 1])
     sizes = BIRTH, DEATH, DEATH - BIRTH
-    found = Topology(dimension, *sizes, index, index, PARENT, 9.5, 0, 2.0, 3)
+    found = Topology(dimension, *sizes, index, index, PARENT, 9.5, 0, 2.0, 3, "squared error")
     save(tmp_path / "t.h5", found, Provenance("{}", "c0de", {}))
     panel = collect_panels(SPEC, {"topology/t": tmp_path / "t.h5"})["panel-a"]
     (axes,) = draw_figure(SPEC, {"panel-a": panel}).axes
@@ -59,3 +59,7 @@ def test_no_line_crosses_another():
         for row in range(1, count):
             between = (place > place[parent[row]]) & (place < place[row])
             assert (death[between] <= death[row]).all()
+
+
+def test_the_axis_says_which_loss(axes):
+    assert axes.get_ylabel() == "squared error"

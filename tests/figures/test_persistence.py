@@ -21,7 +21,7 @@ SPEC = {
 def draw(tmp_path):
     """Return a function that draws a topology; gives its axes and the figure."""
 
-    def make(is_log: int, dimension=(0, 0, 1)):
+    def make(is_log: int, dimension=(0, 0, 1), label=None):
         count = np.zeros(3, np.int64)
         birth, death = np.array([0.01, 1.0, 2.0]), np.array([np.inf, 10.0, 100.0])
         persistence = np.log10(death / birth) if is_log else death - birth
@@ -37,6 +37,7 @@ def draw(tmp_path):
             is_log,
             0.5,
             2,
+            label,
         )
         save(tmp_path / "t.h5", found, Provenance("{}", "c0de", {}))
         panel = collect_panels(SPEC, {"topology/t": tmp_path / "t.h5"})["panel-a"]
@@ -83,3 +84,9 @@ def test_words_say_how_many_minima_there_are_and_what_the_marks_are(draw):
     assert words == ["minimum", "loop around higher loss", "too shallow to count"]
     words = [text.get_text() for text in draw(1, (0, 0, 0))[1].legends[0].get_texts()]
     assert words == ["minimum", "too shallow to count"]
+
+
+def test_the_axes_say_which_loss(draw):
+    for label, shown in ((None, "loss (nats)"), ("squared error", "squared error")):
+        axes, _ = draw(1, label=label)
+        assert (axes.get_xlabel(), axes.get_ylabel()) == (f"birth: {shown}", f"death: {shown}")

@@ -58,3 +58,10 @@ def test_a_matrix_of_one_eigenvalue_can_be_drawn(panel):
     (axes,) = draw_figure(SPEC, {"panel-a": flat | {"trace": 0.0, "trace_error": np.nan}}).axes
     low, high = axes.get_ylim()
     assert 0 < low < high
+
+
+def test_the_axis_says_which_loss(panel):
+    named = panel | {"loss_label": ["squared error"]}
+    for given, label in ((panel, "loss (nats)"), (named, "squared error")):
+        (axes,) = draw_figure(SPEC, {"panel-a": given}).axes
+        assert axes.get_xlabel() == f"eigenvalue of the Hessian of the {label}"

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from lossmap.artifacts.canonical import canonical_json
 from lossmap.artifacts.dataset import Dataset
+from lossmap.artifacts.provenance import Provenance
 from lossmap.network import capture
+from lossmap.network.training import Run, train_run
 
 SPEC = {
     "run": "tiny",
@@ -99,3 +102,27 @@ def recordings(monkeypatch):
     monkeypatch.setattr(capture, "_random_states", lambda: (torch.get_rng_state(),) * 2)
     monkeypatch.setattr(capture, "_set_random_states", lambda cpu, _: torch.set_rng_state(cpu))
     return made
+
+
+@pytest.fixture
+def train_through(log):
+    """Give a function that trains a run to its end, killed before an epoch on the way or not."""
+
+    def make(data, spec, path, killed_before=None):
+        given = (data, spec, "cpu", path, Provenance(canonical_json(spec), "c0de", {}), log)
+        if killed_before is not None:
+            advance = Run.advance
+
+            def stop(run):
+                if run.epoch == killed_before:
+                    raise KeyboardInterrupt
+                advance(run)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Run, "advance", stop)
+                with pytest.raises(KeyboardInterrupt):
+                    train_run(*given)
+        train_run(*given)
+        return path
+
+    return make

@@ -14,11 +14,13 @@ from lossmap.artifacts.store import load, load_part, stream
 from lossmap.artifacts.trajectory import Trajectory, load_layouts
 from lossmap.errors import LossmapError
 from lossmap.geometry.plane import fit_basis
+from lossmap.geometry.spectrum import draw_signs
+from lossmap.network.curvature import measure_curvature
 from lossmap.network.importing import import_run
 from lossmap.network.jumps import jump_and_retrain, load_minimum
 from lossmap.network.own_task import OwnTask, move
-from lossmap.network.surface import evaluate_grid, open_surface
-from lossmap.network.training import Run, train_run
+from lossmap.network.surface import evaluate_grid, open_surface, open_surface_at
+from lossmap.network.training import Run
 
 KINDS = list(own_tasks.TASKS)
 FACTORY = "own_tasks:make_task"
@@ -40,25 +42,12 @@ def own(kind: str) -> OwnTask:
 
 
 @pytest.fixture
-def train(tmp_path, spec, log):
+def train(tmp_path, spec, train_through):
     """Give a function that trains a task, killed before an epoch or not."""
 
     def make(kind, folder="a", killed_before=None):
         path = tmp_path / folder / kind / "trajectory" / "mine.h5"
-        with pytest.MonkeyPatch.context() as patch:
-            if killed_before is not None:
-                advance = Run.advance
-
-                def stop(run):
-                    if run.epoch == killed_before:
-                        raise KeyboardInterrupt
-                    advance(run)
-
-                patch.setattr(Run, "advance", stop)
-                with pytest.raises(KeyboardInterrupt):
-                    train_run(own(kind), spec, "cpu", path, provenance_of(spec), log)
-        train_run(own(kind), spec, "cpu", path, provenance_of(spec), log)
-        return path
+        return train_through(own(kind), spec, path, killed_before)
 
     return make
 
@@ -153,6 +142,22 @@ def test_grid_of_a_linear_regression_is_its_quadratic(train, log):
             assert grid.loss[i, j] == pytest.approx(expected, rel=1e-5)
     assert np.isnan(grid.accuracy).all()
     assert grid.loss_label == Regression.loss_label
+
+
+def test_curvature_of_a_linear_regression_is_that_of_its_quadratic(train, log):
+    """The Hessian is 2 X'X / n; eigenvalues and traces of it, and the name of the loss."""
+    how = {"bn_statistics": "batch", "evaluation": {"batches": None, "seed": 0}}
+    surface = open_surface_at(train("regression"), own("regression"), 3, how, "cpu")
+    inputs = torch.cat([batch["x"] for batch in make_task("regression").batches("train")])
+    design = np.column_stack([inputs.double(), np.ones(len(inputs))])
+    hessian = 2 * design.T @ design / len(design)
+    size = {"eigenvalues": 2, "tolerance": 1e-4, "probes": 3, "quadratures": 1, "steps": 3}
+    found = measure_curvature(surface, 3, size | {"seed": 0}, log)
+    expected = np.linalg.eigvalsh(hessian)[::-1]
+    np.testing.assert_allclose(found.eigenvalues, expected[:2], rtol=1e-4)
+    signs = [draw_signs(len(hessian), 0, probe) for probe in range(3)]
+    np.testing.assert_allclose(found.traces, [z @ hessian @ z for z in signs], rtol=1e-4)
+    assert found.loss_label == Regression.loss_label
 
 
 @pytest.mark.parametrize("kind", ["regression", "table"])

@@ -17,7 +17,7 @@ from lossmap.network.factory import build_network
 from lossmap.network.images import draw_epoch, take_batch
 from lossmap.network.jumps import jump_and_retrain, load_minimum
 from lossmap.network.surface import evaluate_grid, open_surface, project_trajectory
-from lossmap.network.training import Run, train_run
+from lossmap.network.training import Run
 
 ASSIGNED = ["assignedmean", "assignedmeanalways", "assignedcounter", "inbackward", "recurrent"]
 OF_ANY_TYPE = ["warmup", "doublemean", "flag", "complex", "half", "empty", "expanded", "scheduled"]
@@ -34,27 +34,13 @@ def spec(spec):
 
 
 @pytest.fixture
-def train(tmp_path, dataset, spec, log):
+def train(tmp_path, dataset, spec, train_through):
     """Give a function that trains a network of `own_networks`, killed before an epoch or not."""
 
     def make(name, folder="a", killed_before=None):
         artifact = tmp_path / folder / "trajectory" / "own.h5"
         whole = spec | {"network": spec["network"] | {"factory": f"own_networks:{name}"}}
-        provenance = Provenance(canonical_json(whole), "c0de", {})
-        with pytest.MonkeyPatch.context() as patch:
-            if killed_before is not None:
-                advance = Run.advance
-
-                def stop(run):
-                    if run.epoch == killed_before:
-                        raise KeyboardInterrupt
-                    advance(run)
-
-                patch.setattr(Run, "advance", stop)
-                with pytest.raises(KeyboardInterrupt):
-                    train_run(dataset, whole, "cpu", artifact, provenance, log)
-        train_run(dataset, whole, "cpu", artifact, provenance, log)
-        return artifact
+        return train_through(dataset, whole, artifact, killed_before)
 
     return make
 

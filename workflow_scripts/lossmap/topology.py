@@ -4,6 +4,7 @@ Opens what it is asked for, leaves the homology to the library.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,16 @@ def measure_topology(path: Path, spec: Mapping[str, Any]) -> Topology:
         The artifact is damaged, or no loss is finite.
     """
     if spec["of"] == "grid":
-        losses = _reach(load(path, Grid).loss, path)
+        grid = load(path, Grid)
+        losses, label = _reach(grid.loss, path), grid.loss_label
         edges, classes = link_squares(losses.shape), find_grid_classes(losses)
     else:
         cloud = load(path, Cloud)
-        losses = _reach(cloud.origins.train_loss, path)
+        losses, label = _reach(cloud.origins.train_loss, path), cloud.origins.loss_label
         edges = link_neighbors(getattr(cloud, spec["metric"]), spec["neighbors"])
         classes = find_graph_classes(edges, losses)
-    return describe_classes(classes, edges, losses.ravel(), spec["scale"], spec["threshold"])
+    found = describe_classes(classes, edges, losses.ravel(), spec["scale"], spec["threshold"])
+    return replace(found, loss_label=label)
 
 
 def _reach(losses: np.ndarray, path: Path) -> np.ndarray:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmap.artifacts.declare import artifact, f32, f64, i64, store_as
+from lossmap.artifacts.declare import artifact, f32, f64, i64, store_as, text
 from lossmap.artifacts.store import load_part
 from lossmap.artifacts.trajectory import History, find_snapshot
 
@@ -40,6 +40,8 @@ class Curvature:
     """Where each quadrature takes a function of the eigenvalues [nats per image]"""
     weights: f64["quadratures", "steps"]
     """How much of each value it takes; the sum is 1 [1]"""
+    loss_label: text[()] | None = None
+    """What the loss is called, with its unit; "loss (nats)" where absent"""
 
     @store_as(f64[()])
     def trace(self) -> float:

@@ -1,6 +1,6 @@
 """The artifact `topology`: minima and loops of a loss that is known at points, and their depths."""
 
-from lossmap.artifacts.declare import artifact, f64, i64
+from lossmap.artifacts.declare import artifact, f64, i64, text
 
 
 @artifact("topology", version=1)
@@ -36,3 +36,5 @@ class Topology:
     """Persistence from which on a minimum is counted [1]"""
     minima: i64[()]
     """Classes of dimension 0 that persist so long [count]"""
+    loss_label: text[()] | None = None
+    """What the loss is called, with its unit; "loss (nats)" where absent"""

@@ -71,6 +71,7 @@ def measure_curvature(surface: LossSurface, epoch: int, spec: dict, log: Logger)
         vectors.astype(np.float32),
         residuals,
         *map(np.array, (traces, scaled_traces, nodes, weights)),
+        loss_label=surface.task.loss_label,
     )
 
 

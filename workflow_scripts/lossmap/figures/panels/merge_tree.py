@@ -12,7 +12,7 @@ from lossmap.artifacts.store import load
 from lossmap.artifacts.topology import Topology
 from lossmap.figures.panel import Cell, Comparison, Family, Kind, Options
 from lossmap.figures.scale import fit_scale
-from lossmap.figures.sources import Panel, Sources, Spec, find_source
+from lossmap.figures.sources import Panel, Sources, Spec, find_source, loss_label_of, name_loss
 from lossmap.figures.style import FAINT, LINE, points
 
 SETTINGS = {
@@ -33,7 +33,8 @@ def collect_merge_tree(panel: Spec, spec: Spec, sources: Sources, where: str) ->
     minima = found.dimension == 0
     names = ("birth", "death", "parent", "persistence")
     arrays = {name: getattr(found, name)[minima] for name in names}
-    return arrays | {name: getattr(found, name) for name in ("highest", "is_log", "threshold")}
+    arrays |= {name: getattr(found, name) for name in ("highest", "is_log", "threshold")}
+    return arrays | name_loss(found.loss_label)
 
 
 def place_minima(parent: np.ndarray, death: np.ndarray) -> np.ndarray:
@@ -83,7 +84,7 @@ def plot_merge_tree(axes: Axes, panel: Panel) -> Axes:
     scale.set_ticks(axes.yaxis, low, high, TICKS, at_least=2)
     axes.set_xticks([])
     axes.set_xlabel("minima")
-    axes.set_ylabel("loss (nats)")
+    axes.set_ylabel(loss_label_of(panel))
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 

@@ -1,7 +1,8 @@
 """The persistence diagram of a landscape or a cloud: where minima and loops appear and are gone.
 
-A persistence panel holds `dimension`, `birth` and `death` (classes,) with losses in nats, and the
-numbers `highest`, `is_log`, `threshold` and `minima`, see artifacts/topology.py.
+A persistence panel holds `dimension`, `birth` and `death` (classes,), losses in nats unless
+`loss_label` says otherwise, and the numbers `highest`, `is_log`, `threshold` and `minima`, see
+artifacts/topology.py.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from lossmap.artifacts.store import load
 from lossmap.artifacts.topology import Topology
 from lossmap.figures.panel import Cell, Comparison, Family, Kind, LegendLine, Options
 from lossmap.figures.scale import LossScale, fit_scale
-from lossmap.figures.sources import Panel, Sources, Spec, find_source
+from lossmap.figures.sources import Panel, Sources, Spec, find_source, loss_label_of, name_loss
 from lossmap.figures.style import CENTER, FAINT, INK, LINE, points, write_notes
 
 SETTINGS = {
@@ -37,7 +38,7 @@ def collect_persistence(panel: Spec, spec: Spec, sources: Sources, where: str) -
     """Return the arrays of a persistence panel; raises LossmapError where its source is missing."""
     found = load(find_source(panel, "topology", sources, where), Topology)
     names = ("dimension", "birth", "death", "highest", "is_log", "threshold", "minima")
-    return {name: getattr(found, name) for name in names}
+    return name_loss(found.loss_label) | {name: getattr(found, name) for name in names}
 
 
 def plot_persistence(axes: Axes, panel: Panel) -> Axes:
@@ -66,8 +67,8 @@ def plot_persistence(axes: Axes, panel: Panel) -> Axes:
     axes.set_aspect("equal")
     for axis in (axes.xaxis, axes.yaxis):
         scale.set_ticks(axis, low, high, TICKS, at_least=2)
-    axes.set_xlabel("birth (nats)")
-    axes.set_ylabel("death (nats)")
+    axes.set_xlabel(f"birth: {loss_label_of(panel)}")
+    axes.set_ylabel(f"death: {loss_label_of(panel)}")
     axes.spines[["top", "right"]].set_visible(False)
     write_notes(axes, notes_of(panel))
     return axes

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from lossmap.artifacts.curvature import Curvature
-from lossmap.artifacts.store import stream
+from lossmap.artifacts.store import load_part, stream
 from lossmap.figures.panel import Cell, Comparison, Family, Kind, Options
-from lossmap.figures.sources import Panel, Sources, Spec, find_source
+from lossmap.figures.sources import Panel, Sources, Spec, find_source, loss_label_of, name_loss
 from lossmap.figures.style import CENTER, FAINT, LINE, points, write_notes
 
 SETTINGS = {
@@ -39,7 +39,8 @@ def collect_spectrum(panel: Spec, spec: Spec, sources: Sources, where: str) -> P
         parameters = file["eigenvectors"].shape[1]
     nodes, weights = found.pop("nodes"), found.pop("weights")
     at, density = smooth_density(nodes, parameters * weights, found["eigenvalues"])
-    return {"curvature": at, "density": density, **found}
+    label = name_loss(load_part(path, Curvature, "loss_label"))
+    return {"curvature": at, "density": density, **found, **label}
 
 
 def smooth_density(
@@ -80,7 +81,7 @@ def plot_spectrum(axes: Axes, panel: Panel) -> Axes:
         line = {"color": CENTER, "linewidth": points(0.7), "gid": "eigenvalue"}
         axes.axvline(value, 0.0, 0.08, **line)
     axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlabel("eigenvalue of the Hessian (nats)")
+    axes.set_xlabel(f"eigenvalue of the Hessian of the {loss_label_of(panel)}")
     axes.set_ylabel("eigenvalues per unit")
     axes.spines[["top", "right"]].set_visible(False)
     write_notes(axes, notes_of(panel))
