@@ -134,6 +134,9 @@ def orphan_of(project, stage, *targets):
     main = start_snakemake(project, *targets)
     orphan = wait_for_job(project, stage)
     os.kill(orphan, signal.SIGSTOP)  # it ends after what made it
+    records = project.folder / ".snakemake" / "incomplete"
+    while not any(path.is_file() for path in records.rglob("*")):  # made when the job runs already
+        time.sleep(0.02)
     main.kill()
     main.wait()
     project.snakemake("--unlock")

@@ -62,7 +62,7 @@ def requeued(*, classes, channels, width):
 def late(*, classes, channels, width):
     return Held("late", classes, channels)
 '''
-CANCELLED, REQUEUED, LATE = VICTIMS = ("c10-resnet20", "c10-wresnet-good", "sgd-seed0")
+CANCELLED, REQUEUED, LATE = VICTIMS = ("c10-resnet20", "c10-wresnet-decay", "sgd-seed0")
 HELD = dict(zip(VICTIMS, ("cancelled", "requeued", "late"), strict=True))
 ACTS = {
     CANCELLED: ["scancel", "{}"],
@@ -72,7 +72,7 @@ ACTS = {
 SETTINGS = {
     "device": "cpu",
     "runs": "".join(f'\n  {run}: {{network: "held:{HELD[run]}"}}' for run in VICTIMS),
-    "clouds": "{few: {minimum: c10-good, embeddings: {phate-cosine: {}}}}",
+    "clouds": "{few: {minimum: c10-decay, embeddings: {phate-cosine: {}}}}",
     "figures": """
   ding2023_few:
     columns: 1
@@ -94,8 +94,8 @@ ARTIFACTS = {
     "basis/c10-resnet20-pca-last",
     "grid/c10-resnet20-pca-last",
     "projection/c10-resnet20-pca-batch",
-    "jumps/c10-good-d0",
-    "jumps/c10-good-d1",
+    "jumps/c10-decay-d0",
+    "jumps/c10-decay-d1",
     "distance/few",
     "embedding/few-phate-cosine",
     "figure/ding2023_few",
