@@ -425,8 +425,18 @@ def test_picture_needs_open_paths_that_walks_do_not_draw(folder, good, bad, bad_
     assert [areas[kind] == pytest.approx(0, abs=1e-9) for kind in ("good", "bad")] == [
         paths is RAYS for paths in (good, bad)
     ]
+    swaps = numbers_of(claim, "bad minus good")
+    assert swaps.keys() == {"walks", "straight"}
     ranks = numbers_of(claim, "rank correlation of drawn distance and along")
     assert ranks["good"] == pytest.approx(1.0) if good is RAYS else ranks["good"] <= 1
+
+
+def test_picture_says_what_swapped_step_lengths_draw(folder):
+    """Steps of good with lengths of bad are drawn as loops: the sign turns with the lengths."""
+    nulls = (SAME | {"swapped": [LOOPS]}, SAME | {"swapped": [RAYS]})
+    claim = picture.measure(pictured(folder, RAYS, LOOPS, *nulls), folder.sources, True)
+
+    assert numbers_of(claim, "bad minus good")["swapped"] < 0
 
 
 # --- horoi-phate-continuity ---------------------------------------------------------------------

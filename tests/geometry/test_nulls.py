@@ -6,23 +6,24 @@ from lossmap.artifacts.curves import CURVES
 from lossmap.artifacts.distance import Origins
 from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
-from lossmap.geometry.nulls import REST, draw_gaussians, draw_null, step_lengths
+from lossmap.geometry.nulls import MODELS, REST, draw_gaussians, draw_null, step_lengths
+from lossmap.geometry.paths import trajectory_rows
 
 PARAMS, DIRECTIONS, STEPS, EPOCHS = 400, [7, 3], [0.5, 1.0], 6
 
 
-def make_cloud():
+def make_cloud(seed=0, directions=DIRECTIONS, epochs=EPOCHS):
     """Return a cloud of jumps with losses, in the order of the artifact."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     optimum = generator.standard_normal(PARAMS)
     rows, meta = [optimum], [(-1, -1, np.nan, -1)]
-    for direction in DIRECTIONS:
+    for direction in directions:
         line = generator.standard_normal(PARAMS)
         for step in STEPS:
             theta = optimum + step * line
-            for epoch in range(EPOCHS):
+            for epoch in range(epochs):
                 rows.append(theta)
-                meta.append((2 * DIRECTIONS.index(direction) + STEPS.index(step),))
+                meta.append((2 * directions.index(direction) + STEPS.index(step),))
                 meta[-1] += (direction, step, epoch)
                 theta = theta + 0.1 * generator.standard_normal(PARAMS) / (epoch + 1)
     trajectory, direction, step_size, epoch = (
@@ -46,9 +47,9 @@ CLOUD = make_cloud()
 STARTS = np.flatnonzero(CLOUD.origins.epoch == 0)
 
 
-@pytest.mark.parametrize("null", ["walks", "straight"])
+@pytest.mark.parametrize("null", MODELS)
 def test_null_keeps_origins_jump_lengths_and_the_norm_of_the_optimum(null):
-    drawn = draw_null(CLOUD, PARAMS, null, 0)
+    drawn = draw_null(CLOUD, PARAMS, null, 0, CLOUD)
 
     for name, values in vars(CLOUD.origins).items():
         if name in CURVES:
@@ -91,6 +92,52 @@ def test_straight_displacements_end_at_a_tenth_and_never_turn():
         np.testing.assert_allclose(-np.diff(left), (1 - REST) * real / real.sum(), rtol=1e-9)
         gone = drawn.euclidean[rows[0], rows] / drawn.euclidean[0, rows[0]]
         np.testing.assert_allclose(gone + left, 1, rtol=1e-9)
+
+
+def moves_of(cloud, rows):
+    """Return inner products of the steps of a trajectory, from distances alone."""
+    d2 = cloud.euclidean[np.ix_(rows, rows)] ** 2
+    return -np.diff(np.diff(d2, axis=0), axis=1) / 2
+
+
+def test_swapped_steps_go_as_the_real_ones_and_are_as_long_as_the_others():
+    other = make_cloud(seed=1)
+    drawn = draw_null(CLOUD, PARAMS, "swapped", 0, other)
+
+    np.testing.assert_allclose(drawn.norms[STARTS], CLOUD.norms[STARTS], rtol=1e-9)
+    for index in range(4):
+        rows = np.flatnonzero(drawn.origins.trajectory == index)
+        lengths = step_lengths(other, rows)
+        np.testing.assert_allclose(step_lengths(drawn, rows), lengths, rtol=1e-9)
+        cosines = moves_of(CLOUD, rows) / np.outer(*[step_lengths(CLOUD, rows)] * 2)
+        np.testing.assert_allclose(
+            moves_of(drawn, rows), cosines * np.outer(lengths, lengths), atol=1e-8
+        )
+
+
+def test_steps_of_their_own_lengths_are_the_cloud_itself():
+    drawn = draw_null(CLOUD, PARAMS, "swapped", 0, CLOUD)
+
+    np.testing.assert_allclose(drawn.euclidean, CLOUD.euclidean, atol=1e-6)
+    np.testing.assert_allclose(drawn.cosine, CLOUD.cosine, atol=1e-9)
+
+
+def test_the_jumps_and_epochs_that_both_clouds_have_are_swapped():
+    other = make_cloud(directions=[9, 3], epochs=EPOCHS - 1)
+    drawn = draw_null(CLOUD, PARAMS, "swapped", 0, other)
+
+    assert set(drawn.origins.direction[1:]) == {3}
+    assert [list(rows) for rows in trajectory_rows(drawn.origins.trajectory)] == [
+        [1, 2, 3, 4, 5],
+        [6, 7, 8, 9, 10],
+    ]
+    mine, theirs = np.arange(1, 6), np.flatnonzero(other.origins.trajectory == 2)
+    np.testing.assert_allclose(step_lengths(drawn, mine), step_lengths(other, theirs), rtol=1e-9)
+
+
+def test_lengths_of_other_jumps_are_refused():
+    with pytest.raises(LossmapError, match="a direction and a step size in common"):
+        draw_null(CLOUD, PARAMS, "swapped", 0, make_cloud(directions=[8, 9]))
 
 
 def test_null_depends_on_the_seed_alone():

@@ -264,6 +264,21 @@ CONFIGURATIONS = {
         "clouds.mine",
         "'embeddings' is missing; add it",
     ),
+    "lengths of a walk": (
+        cloud(model="walks", of="c10-good", lengths="c10-bad"),
+        "clouds.mine is of model 'walks'",
+        "'lengths', a cloud, with model 'swapped' and with no other",
+    ),
+    "swapped without lengths": (
+        cloud(model="swapped", of="c10-good"),
+        "clouds.mine is of model 'swapped'",
+        "expected 'lengths'",
+    ),
+    "lengths of runs": (
+        cloud(model="swapped", of="c10-good", lengths="adam"),
+        "clouds.mine.lengths is 'adam'",
+        "name one that has 'minimum'",
+    ),
     "cloud of nothing": (cloud(), "clouds.mine ", "exactly one"),
     "cloud of two things": (
         cloud(minimum="c10-good", runs=["sgd-seed0"]),

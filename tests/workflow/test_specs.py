@@ -520,6 +520,13 @@ def test_a_null_model_is_made_from_the_cloud_and_a_run_of_its_network(model):
     assert sources(config, "distance", name) == ["distance/c10-bad", "trajectory/c10-wresnet-bad"]
 
 
+def test_swapped_steps_are_made_from_both_clouds():
+    config = load()
+    assert distance_spec(config, "c10-bad-swapped")["lengths"] == "c10-good"
+    made_from = ["distance/c10-bad", "distance/c10-good", "trajectory/c10-wresnet-bad"]
+    assert sources(config, "distance", "c10-bad-swapped") == made_from
+
+
 def test_jumps_are_retrained_at_a_constant_rate_with_a_fresh_optimizer():
     spec = jumps_spec(load(scale="paper"), "c10-good-d3")
     assert spec["optimizer"] == {

@@ -29,9 +29,10 @@ def measure_cloud(spec: dict, sources: Sources) -> Cloud:
         jumps: `minimum` (a run, whose last snapshot is the optimum) and `jumps` (names).
         runs: `runs` (names).
         tree: see `lossmap.embedding.tree.grow_tree`.
-        null: `null` (walks | straight) and `seed`.
-    sources : path of each artifact by ``stage/name``. null: the cloud that is imitated, and a run
-        of its network, which tells the number of parameters
+        null: `null` (one of `lossmap.geometry.nulls.MODELS`), `cloud`, `seed` and, of swapped
+        steps, `lengths` (a cloud).
+    sources : path of each artifact by ``stage/name``. null: the clouds, and a run of the network,
+        which tells the number of parameters
 
     Raises
     ------
@@ -78,11 +79,14 @@ def _measure_runs(spec: dict, sources: Sources) -> Cloud:
 
 
 def _measure_null(spec: dict, sources: Sources) -> Cloud:
-    """Return a null model of the one `distance` artifact among the sources."""
+    """Return a null model of a cloud."""
     with stream(_path_of_stage("trajectory", sources), Trajectory) as run:
         params = run["thetas"].shape[1]
-    cloud = load(_path_of_stage("distance", sources), Cloud)
-    return draw_null(cloud, params, spec["null"], spec["seed"])
+    cloud, lengths = (
+        load(_path(f"distance/{spec[key]}", sources), Cloud) if key in spec else None
+        for key in ("cloud", "lengths")
+    )
+    return draw_null(cloud, params, spec["null"], spec["seed"], lengths)
 
 
 def _path(name: str, sources: Sources) -> Path:

@@ -17,6 +17,7 @@ from lossmap.claims.cases import CloudCase, EmbeddingCase, RunCase
 from lossmap.claims.declare import Clouds, Measured, Reading, Runs, claim
 from lossmap.claims.ledger import NO_INFORMATION, NOT_TESTABLE, list_numbers, span
 from lossmap.errors import LossmapError
+from lossmap.geometry.nulls import MODELS
 from lossmap.geometry.order import correlate_ranks, measure_temporal_share
 from lossmap.geometry.paths import trajectory_rows
 from lossmap.geometry.retraining import (
@@ -219,7 +220,7 @@ def picture(
     value, low, high = bootstrap_difference(_groups(bad), _groups(good))
     numbers = list_numbers("enclosed area", good | bad)
     lows = {}
-    for model in (WALKS, STRAIGHT):
+    for model in MODELS:
         calm, open_ = (
             _areas([null for null in null_clouds if null.model == model and null.of in real])
             for real in (good, bad)
@@ -227,6 +228,7 @@ def picture(
         numbers += list_numbers(f"enclosed area of {model}", calm | open_)
         if calm and open_:
             mean, lows[model], _ = bootstrap_difference(_groups(open_), _groups(calm))
+            # Steps of good with lengths of bad are of good here: below 0 the lengths decide.
             numbers += list_numbers("bad minus good", {model: mean})
     ranks = {case.name: _agree_on_order(case) for case in (*good_clouds, *bad_clouds)}
     numbers += list_numbers("rank correlation of drawn distance and along", ranks)

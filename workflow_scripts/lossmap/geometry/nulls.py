@@ -1,6 +1,6 @@
 """Null models of jump-and-retrain: clouds like a given one where there is no landscape.
 
-Neither needs the weights. Independent Gaussian directions in `params` dimensions are fully
+None needs the weights. Independent Gaussian directions in `params` dimensions are fully
 described by their inner products, which are drawn from their exact distribution.
 """
 
@@ -14,6 +14,7 @@ from lossmap.errors import LossmapError
 from lossmap.geometry.distances import measure_cloud_geometry
 from lossmap.geometry.paths import trajectory_rows
 
+MODELS = ("walks", "straight", "swapped")
 REST = 0.1
 """Share of the jump that is left at the end of the straight model."""
 
@@ -43,39 +44,48 @@ def draw_gaussians(count: int, params: int, seed: int) -> np.ndarray:
     return vectors
 
 
-def draw_null(cloud: Cloud, params: int, null: str, seed: int) -> Cloud:
+def draw_null(
+    cloud: Cloud, params: int, null: str, seed: int, lengths: Cloud | None = None
+) -> Cloud:
     """Return a null model of a cloud of jumps.
 
-    Both models keep the distance of the optimum from the origin, the lengths of the jumps, the
-    direction that the step sizes of one jump direction share, and the origins without the losses;
-    the optimum and the directions are drawn at random.
+    Each keeps the distance of the optimum from the origin, the lengths of the jumps, the direction
+    that the step sizes of one jump direction share, and the origins without the losses. In walks
+    and straight returns the optimum and the directions are drawn at random.
 
     Parameters
     ----------
     cloud : the real one, of jumps around one optimum
     params : number of parameters of its vectors
-    null : ``walks`` or ``straight``
+    null : one of `MODELS`
         walks: from the jump point on, every step goes in a random direction of its own and is as
         long as the real trajectory's. straight: the displacement from the optimum shrinks without
-        turning, in proportion to the lengths of the real steps, to `REST` of the jump.
-    seed : of the draw
+        turning, in proportion to the lengths of the real steps, to `REST` of the jump. swapped:
+        every step goes where the real one goes and is as long as that of `lengths`; the jumps and
+        epochs that both have.
+    seed : of the draw; nothing of swapped steps is drawn
+    lengths : the cloud that lends its step lengths; for swapped
 
     Raises
     ------
     LossmapError
-        The cloud has no optimum, or `null` is none of the two.
+        The cloud has no optimum, `null` is no model, or `lengths` has none of the jumps.
     """
     if cloud.origins.is_optimum.sum() != 1:
         raise LossmapError(
             f"a null model needs a cloud of jumps around one optimum; this one, of "
             f"{', '.join(cloud.origins.sources)}, has {cloud.origins.is_optimum.sum()} optima"
         )
-    models = {"walks": _walk, "straight": _shrink}
-    if null not in models:
-        raise LossmapError(f"null model '{null}' is unknown; allowed: {', '.join(models)}")
-    positions = models[null](cloud, params, seed)
+    if null not in MODELS:
+        raise LossmapError(f"null model '{null}' is unknown; allowed: {', '.join(MODELS)}")
+    rows = np.arange(len(cloud.norms))
+    if null == "swapped":
+        rows, positions = _swap(cloud, lengths)
+    else:
+        positions = {"walks": _walk, "straight": _shrink}[null](cloud, params, seed)
     unknown = {name: np.full(len(positions), np.nan) for name in CURVES}
-    origins = replace(cloud.origins, **unknown)
+    numbers = np.unique(cloud.origins.trajectory[rows], return_inverse=True)[1] - 1
+    origins = replace(cloud.origins.take(rows), trajectory=numbers, **unknown)
     return measure_cloud_geometry({f"null model '{null}'": positions}, origins)
 
 
@@ -113,6 +123,41 @@ def _shrink(cloud: Cloud, params: int, seed: int) -> np.ndarray:
         lengths = cloud.euclidean[optimum, rows[0]] * shares
         positions[rows] = positions[optimum] + lengths[:, None] * unit
     return positions
+
+
+def _swap(cloud: Cloud, lengths: Cloud) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows of a cloud and their positions (rows, dimensions) with the others' lengths."""
+    found = {_jump_of(lengths, rows): rows for rows in trajectory_rows(lengths.origins.trajectory)}
+    kept, positions = [np.flatnonzero(cloud.origins.is_optimum)], _place(cloud)
+    for path in trajectory_rows(cloud.origins.trajectory):
+        if (others := found.get(_jump_of(cloud, path))) is None:
+            continue
+        common = min(len(path), len(others))
+        rows, others = path[:common], others[:common]
+        steps, real = np.diff(positions[rows], axis=0), step_lengths(cloud, rows)
+        wanted = step_lengths(lengths, others)
+        factors = np.divide(wanted, real, out=np.zeros_like(real), where=real > 0)
+        positions[rows[1:]] = positions[rows[0]] + np.cumsum(factors[:, None] * steps, axis=0)
+        kept.append(rows)
+    if not kept[1:]:
+        raise LossmapError(
+            "swapped step lengths need two clouds with a direction and a step size in common; name "
+            "another under 'lengths'"
+        )
+    rows = np.concatenate(kept)
+    return rows, positions[rows]
+
+
+def _jump_of(cloud: Cloud, rows: np.ndarray) -> tuple[int, float]:
+    return int(cloud.origins.direction[rows[0]]), float(cloud.origins.step_size[rows[0]])
+
+
+def _place(cloud: Cloud) -> np.ndarray:
+    """Return positions (rows, dimensions) with the distances of a cloud, and its norms."""
+    squares = cloud.norms**2
+    inner = (squares[:, None] + squares - cloud.euclidean**2) / 2
+    values, vectors = np.linalg.eigh(inner)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
 def _parts_of(cloud: Cloud) -> tuple[int, list[int], list[np.ndarray]]:

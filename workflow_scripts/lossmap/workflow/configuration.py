@@ -434,10 +434,18 @@ def minimum_of(config: Mapping, name: str) -> dict:
 
 def _check_clouds(config: dict) -> None:
     for name, cloud in config["clouds"].items():
-        if "model" in cloud and "minimum" not in config["clouds"][cloud["of"]]:
+        if "model" not in cloud:
+            continue
+        for key in ("of", "lengths"):
+            if key in cloud and "minimum" not in config["clouds"][cloud[key]]:
+                raise LossmapError(
+                    f"configuration: clouds.{name}.{key} is '{cloud[key]}', which is no cloud of "
+                    "jumps; name one that has 'minimum'"
+                )
+        if (cloud["model"] == "swapped") != ("lengths" in cloud):
             raise LossmapError(
-                f"configuration: clouds.{name}.of is '{cloud['of']}', which is no cloud of jumps; "
-                "name one that has 'minimum'"
+                f"configuration: clouds.{name} is of model '{cloud['model']}', expected 'lengths', "
+                "a cloud, with model 'swapped' and with no other"
             )
     count = sum(len(cloud["embeddings"]) for cloud in config["clouds"].values())
     if len(embedding_names(config)) != count:

@@ -205,8 +205,9 @@ def distance_spec(config: dict, name: str) -> dict:
     if kind == "runs":
         return {"kind": "runs", "runs": cloud["runs"]}
     if kind == "model":
-        seed = cloud.get("seed", 0)
-        return {"kind": "null", "null": cloud["model"], "cloud": cloud["of"], "seed": seed}
+        lengths = {"lengths": cloud["lengths"]} if "lengths" in cloud else {}
+        null = {"kind": "null", "null": cloud["model"], "cloud": cloud["of"]}
+        return {**null, **lengths, "seed": cloud.get("seed", 0)}
     return {
         "kind": "jumps",
         "minimum": config["minima"][cloud["minimum"]]["run"],
@@ -229,7 +230,7 @@ def distance_sources(config: dict, name: str) -> list[str]:
     origin = config["clouds"][cloud["of"]] if kind == "model" else cloud
     minimum = f"trajectory/{config['minima'][origin['minimum']]['run']}"
     if kind == "model":
-        return [f"distance/{cloud['of']}", minimum]
+        return [*(f"distance/{cloud[key]}" for key in ("of", "lengths") if key in cloud), minimum]
     jumps = [f"jumps/{found}" for found in _jumps_of(config, cloud["minimum"])]
     return [*jumps, minimum]
 
