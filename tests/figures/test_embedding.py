@@ -14,6 +14,7 @@ from lossmap.artifacts.store import save
 from lossmap.errors import LossmapError
 from lossmap.figures.collect import collect_panels
 from lossmap.figures.compose import draw_figure
+from lossmap.figures.embedding import points as drawing
 from lossmap.figures.embedding.points import draw_order, segments_of
 from lossmap.figures.hues import (
     HUES,
@@ -25,7 +26,7 @@ from lossmap.figures.hues import (
     to_oklab,
     visible_map,
 )
-from lossmap.figures.style import GOLD
+from lossmap.figures.style import GOLD, save_figure
 
 PROVENANCE = Provenance("{}", "code", {})
 DEUTERANOPIA = [
@@ -148,6 +149,17 @@ def test_lines_can_be_left_out(jump_cloud):
     figure = draw([jump_cloud()], lines=False)
     (axes,) = axes_of(figure, "panel-a")
     assert not axes.findobj(lambda item: item.get_gid() == "lines")
+
+
+def test_a_pdf_holds_a_dense_cloud_as_pixels_and_text_as_text(jump_cloud, tmp_path, monkeypatch):
+    panel, pictures = jump_cloud(), []
+    for dense in (False, True):
+        monkeypatch.setattr(drawing, "DENSE", len(panel["epoch"]) + (not dense))
+        save_figure(draw([panel]), tmp_path / "a.pdf", tmp_path / "a.png")
+        file = (tmp_path / "a.pdf").read_bytes()
+        assert b"/FontFile2" in file
+        pictures.append(file.count(b"/Subtype /Image"))
+    assert pictures[1] > pictures[0]
 
 
 def test_point_size_is_a_diameter_in_points(jump_cloud):

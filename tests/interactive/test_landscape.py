@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from lossmap.interactive.landscape import Center, draw_landscape
+from lossmap.geometry.interpolation import interpolate_loss
+from lossmap.interactive.landscape import MAP, POINTS, SURFACE, Center, draw_landscape
 
 
 def bowl(name="epoch 0", path=None, epochs=None, size=5):
@@ -11,8 +14,7 @@ def bowl(name="epoch 0", path=None, epochs=None, size=5):
 
 
 def trace(figure, kind):
-    (found,) = figure.select_traces({"type": kind})
-    return found
+    return next(figure.select_traces({"type": kind}))
 
 
 def test_surface_and_map_show_the_loss_at_its_alpha_and_beta():
@@ -63,4 +65,17 @@ def test_a_single_center_has_no_slider():
 def test_view_switch_shows_either_the_surface_or_the_map():
     menu = draw_landscape([bowl()]).layout.updatemenus[0]
     shown = [button.args[0]["visible"] for button in menu.buttons]
-    assert shown == [[True, True, False, False], [False, False, True, True]]
+    assert shown == [[True] * 3 + [False] * 3, [False] * 3 + [True] * 3]
+
+
+def test_points_of_the_plane_stand_on_the_surface_and_on_the_map():
+    points = np.array([[0.0, 0.0], [0.5, -0.25], [3.0, 0.0]])
+    figure = draw_landscape([replace(bowl(), points=points)])
+    on_surface, on_map = (figure.data[traces[2]] for traces in (SURFACE, MAP))
+    center = bowl()
+    assert on_surface.z[1] == pytest.approx(interpolate_loss(center, 0.5, -0.25), rel=1e-6)
+    for trace in (on_surface, on_map):
+        assert list(trace.x[:2]) == [0.0, 0.5]
+        assert np.isnan(trace.x[2]), "outside of the square"
+        assert trace.text == POINTS
+    assert (on_surface.visible, on_map.visible) == (None, False)

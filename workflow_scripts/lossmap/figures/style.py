@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 from lossmap.artifacts.files import replacing
 
+PDF_DOTS = 2
+"""How much finer than in the PNG what a PDF holds as pixels is."""
 PAGE_WIDTH = 17.145
 """Width of a page's text in centimeters (PMLR and ICML lie within 6 mm of it)."""
 FONT_SIZE = 7.0
@@ -114,4 +116,5 @@ def save_figure(figure: Figure, pdf_path: str | Path, png_path: str | Path) -> N
     for path, form, metadata in ((pdf_path, "pdf", pdf), (png_path, "png", {"Software": None})):
         with paper_style(), replacing(path) as stream:
             mpl.rcParams["pdf.fonttype"] = 42  # text stays text for journals and editors
-            figure.savefig(stream, format=form, metadata=metadata, dpi="figure")
+            dots = figure.dpi * (PDF_DOTS if form == "pdf" else 1)
+            figure.savefig(stream, format=form, metadata=metadata, dpi=dots)

@@ -14,8 +14,9 @@ from lossmap.artifacts.curves import LOSS_LABEL
 from lossmap.geometry.interpolation import interpolate_loss
 from lossmap.interactive.style import GRID, INK, TRAIL, lay_out, slider, switch, tick_losses
 
-SURFACE, MAP = (0, 1), (2, 3)
-"""Traces of the surface with its path, and of the map with its path."""
+SURFACE, MAP = (0, 1, 2), (3, 4, 5)
+"""Traces of the surface with its path and its points, and of the map with the same."""
+POINTS = ("center", "second point", "third point")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Center:
     accuracy : (n_alpha, n_beta), or None; NaN where there is none
     path : the run in this plane, (snapshots, 2) as (alpha, beta), or None
     epochs : of the path, (snapshots,)
+    points : what the plane was laid through, (three, 2) as (alpha, beta), or None
     """
 
     name: str
@@ -39,6 +41,7 @@ class Center:
     accuracy: np.ndarray | None = None
     path: np.ndarray | None = None
     epochs: np.ndarray | None = None
+    points: np.ndarray | None = None
 
 
 def draw_landscape(
@@ -61,7 +64,8 @@ def draw_landscape(
     figure.update_traces(
         selector={"type": "heatmap"}, zmin=colors["cmin"], zmax=colors["cmax"], visible=False
     )
-    figure.data[MAP[1]].visible = False
+    for trace in MAP[1:]:
+        figure.data[trace].visible = False
     figure.frames = [go.Frame(name=center.name, data=_traces(center)) for center in centers]
     lay_out(figure, title)
     figure.update_layout(
@@ -119,7 +123,8 @@ def _traces(center: Center) -> list[go.Surface | go.Scatter3d | go.Heatmap | go.
         "hovertemplate": hover + "<extra></extra>",
         "colorscale": "Viridis",
     }
-    places, on_surface = _follow(center)
+    places, on_surface = _follow(center, center.path)
+    points, heights = _follow(center, center.points)
     words = [] if center.epochs is None else [f"epoch {epoch}" for epoch in center.epochs]
     path = {
         "x": places[:, 0],
@@ -129,6 +134,15 @@ def _traces(center: Center) -> list[go.Surface | go.Scatter3d | go.Heatmap | go.
         "hovertemplate": "%{text}<br>α %{x:.2f}  β %{y:.2f}<extra>run</extra>",
         "showlegend": False,
     }
+    marks = {
+        "x": points[:, 0],
+        "y": points[:, 1],
+        "text": POINTS,
+        "mode": "markers",
+        "hovertemplate": "%{text}<br>α %{x:.2f}  β %{y:.2f}<extra></extra>",
+        "showlegend": False,
+    }
+    diamond = {"symbol": "diamond", "color": INK, "line": {"color": "white", "width": 1}}
     return [
         go.Surface(z=loss, surfacecolor=np.log10(loss), **shared),
         go.Scatter3d(
@@ -137,19 +151,21 @@ def _traces(center: Center) -> list[go.Surface | go.Scatter3d | go.Heatmap | go.
             marker={"color": TRAIL, "size": 3},
             **path,
         ),
+        go.Scatter3d(z=heights, marker=diamond | {"size": 5}, **marks),
         go.Heatmap(z=np.log10(loss), zsmooth=False, **shared),
         go.Scatter(
             line={"color": TRAIL, "width": 2},
             marker={"color": TRAIL, "size": 6, "line": {"color": INK, "width": 1}},
             **path,
         ),
+        go.Scatter(marker=diamond | {"size": 9}, **marks),
     ]
 
 
-def _follow(center: Center) -> tuple[np.ndarray, np.ndarray]:
-    """Return the path (snapshots, 2) and the landscape's loss under it; NaN outside the square."""
-    if center.path is None:
+def _follow(center: Center, places: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return places (rows, 2) and the landscape's loss under them; NaN outside the square."""
+    if places is None:
         return np.empty((0, 2)), np.empty(0)
-    heights = np.array([interpolate_loss(center, *place) for place in center.path])
+    heights = np.array([interpolate_loss(center, *place) for place in places])
     inside = np.isfinite(heights)
-    return np.where(inside[:, None], center.path, np.nan), np.where(inside, heights, np.nan)
+    return np.where(inside[:, None], places, np.nan), np.where(inside, heights, np.nan)

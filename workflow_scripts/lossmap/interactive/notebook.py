@@ -14,9 +14,12 @@ def explore(grid: Grid, plane: Basis | None = None, title: str = "") -> go.Figur
     Parameters
     ----------
     grid : of `evaluate_landscape`
-    plane : whose trajectory is drawn too
+    plane : whose trajectory, and points that it was laid through, are drawn too
     title : above the figure
     """
-    path = {} if plane is None else {"path": plane.coordinates[:, :2], "epochs": plane.epochs}
-    center = Center("center", grid.alphas, grid.betas, grid.loss, grid.accuracy, **path)
+    found = {}
+    if plane is not None:
+        path = plane.coordinates[:, :2]
+        found = {"path": path, "epochs": plane.epochs, "points": plane.points}
+    center = Center("center", grid.alphas, grid.betas, grid.loss, grid.accuracy, **found)
     return draw_landscape([center], title, grid.loss_label or LOSS_LABEL)

@@ -141,7 +141,8 @@ def _read_center(results: Path, entry: Mapping) -> tuple[int, Center]:
     grid, basis = load(results / f"{entry['grid']}.h5", Grid), results / f"{entry['basis']}.h5"
     epoch = int(load_part(basis, Basis, "center_epoch"))
     path, epochs = load_part(basis, Basis, "coordinates"), load_part(basis, Basis, "epochs")
-    parts = (grid.alphas, grid.betas, grid.loss, grid.accuracy, path[:, :2], epochs)
+    points = load_part(basis, Basis, "points")
+    parts = (grid.alphas, grid.betas, grid.loss, grid.accuracy, path[:, :2], epochs, points)
     return epoch, Center(f"epoch {epoch}", *parts)
 
 

@@ -29,6 +29,8 @@ MARK_STYLES = {
 EDGE = 0.3
 """How much darker than its point an edge is, so that a light point stays visible."""
 LINE_WIDTH = 0.45
+DENSE = 1000
+"""Points from which on a PDF holds them as pixels; shapes would be megabytes, slow to show."""
 FLAT = 0.05
 """A panel whose smaller spread is less than this share of the larger says so: it is a line."""
 PRESENT = 2.5
@@ -224,7 +226,7 @@ def _draw_lines(
         linewidths=points(LINE_WIDTH),
         capstyle="round",
     )
-    joined.set(gid="lines", zorder=ZORDER["path"])
+    joined.set(gid="lines", zorder=ZORDER["path"], rasterized=len(order) >= DENSE)
     axes.add_collection(joined, autolim=False)
 
 
@@ -247,6 +249,7 @@ def _draw_points(
         linewidths=points(0.2) * np.where(present, 2.5, 1.0),
         zorder=ZORDER["path"] + 0.5,
         gid="points",
+        rasterized=len(order) >= DENSE,
     )
 
 
