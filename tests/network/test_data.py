@@ -258,6 +258,50 @@ def test_subsets_of_unordered_files_are_balanced_and_labels_stay_with_images(tmp
     np.testing.assert_allclose(found.mean, (found.train_images / 255).mean(axis=(0, 1, 2)))
 
 
+ARRIVES = {
+    "no channel axis": lambda v: v | {f"{s}/images": v[f"{s}/images"][..., 0] for s in SPLITS},
+    "2 channels": lambda v: v | {f"{s}/images": v[f"{s}/images"][..., :2] for s in SPLITS},
+    "int32": lambda v: v | {f"{s}/labels": v[f"{s}/labels"].astype("i4") for s in SPLITS},
+    "uint8": lambda v: v | {f"{s}/labels": v[f"{s}/labels"].astype("u1") for s in SPLITS},
+    "uint64": lambda v: v | {f"{s}/labels": v[f"{s}/labels"].astype(">u8") for s in SPLITS},
+    "float32": lambda v: v | {f"{s}/labels": v[f"{s}/labels"].astype("f4") for s in SPLITS},
+    "a column": lambda v: v | {f"{s}/labels": v[f"{s}/labels"][:, None] for s in SPLITS},
+}
+SPLITS = ("train", "test")
+
+
+@pytest.mark.parametrize("kind", ARRIVES)
+def test_files_are_read_as_people_have_them(tmp_path, kind):
+    values = contents()
+    given = ARRIVES[kind](values)
+    found = hdf5(write(tmp_path / "mine.h5", given))
+    for split in SPLITS:
+        labels, images = getattr(found, f"{split}_labels"), getattr(found, f"{split}_images")
+        assert labels.dtype == np.int64
+        np.testing.assert_array_equal(labels, values[f"{split}/labels"])
+        assert images.ndim == 4
+        np.testing.assert_array_equal(images, given[f"{split}/images"].reshape(images.shape))
+
+
+def test_four_channels_are_read(tmp_path):
+    assert hdf5(write(tmp_path / "mine.h5", contents(shape=(5, 6, 4)))).mean.shape == (4,)
+
+
+def test_a_file_without_a_test_split_has_training_images_alone(tmp_path):
+    values = {name: value for name, value in contents().items() if "test" not in name}
+    path = write(tmp_path / "mine.h5", values)
+    found = hdf5(path)
+    assert found.test_images.shape == (0, 5, 4, 3)
+    assert found.test_labels.shape == (0,)
+    with pytest.raises(LossmapError, match="5 test images asked, but it has none; ask for null"):
+        hdf5(path, test=5)
+
+
+def test_classes_without_names_are_their_numbers(tmp_path):
+    values = {name: value for name, value in contents().items() if name != "classes"}
+    assert hdf5(write(tmp_path / "mine.h5", values)).classes == ["0", "1", "2"]
+
+
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_test_split_may_be_smaller_than_the_number_of_classes(tmp_path, size):
     assert len(hdf5(write(tmp_path / "mine.h5", contents(test=size))).test_labels) == size
@@ -286,25 +330,53 @@ NAMED = "expected at least two different names"
 REFUSED = {
     "no images": (changed(train__images=None), "'train/images' is missing"),
     "no labels": (changed(test__labels=None), "'test/labels' is missing"),
-    "no classes": (changed(classes=None), "'classes' is missing"),
-    "no split": (changed(test__labels=None, test__images=None), "'test/images' is missing"),
+    "no training images": (
+        changed(train__labels=None, train__images=None),
+        "'train/images' is missing; the file must hold train/images and train/labels",
+    ),
+    "one class without a name": (
+        changed(classes=None, train__labels=lambda y: y * 0, test__labels=lambda y: y * 0),
+        "every label is 0, expected at least two classes",
+    ),
+    "low label without names": (
+        changed(classes=None, test__labels=with_label(-1)),
+        r"'test/labels'\[2\] is -1, expected 0 to 2",
+    ),
     "float images": (
         changed(train__images=lambda x: x / np.float32(255)),
         r"'train/images' is float32 \(12, 5, 4, 3\), expected uint8 \(n, height",
     ),
-    "3-D images": (changed(train__images=lambda x: x[..., 0]), r"uint8 \(12, 5, 4\), expected"),
-    "2 channels": (changed(test__images=lambda x: x[..., :2]), r"\(6, 5, 4, 2\), expected uint8"),
+    "2-D images": (
+        changed(train__images=lambda x: x[..., 0, 0]),
+        r"uint8 \(12, 5\), expected uint8 \(n, height, width\) or ",
+    ),
+    "channels first": (
+        changed(train__images=lambda x: np.moveaxis(x.repeat(2, 2), -1, 1)),
+        r"\(12, 3, 5, 8\), .* with 1 to 4 channels, which come last",
+    ),
     "no test image": (
         changed(test__images=lambda x: x[:0], test__labels=lambda y: y[:0]),
         "at least one image",
     ),
     "short labels": (
         changed(train__labels=lambda y: y[:-1]),
-        r"'train/labels' is int64 \(11,\), expected int64 \(12,\)",
+        r"'train/labels' is int64 \(11,\), expected a whole number for each of the 12 images",
     ),
-    "int32 labels": (
-        changed(train__labels=lambda y: y.astype("i4")),
-        r"is int32 \(12,\), expected",
+    "broken labels": (
+        changed(train__labels=lambda y: y + 0.5),
+        r"is float64 \(12,\), expected a whole number",
+    ),
+    "labels in rows": (
+        changed(train__labels=lambda y: y.reshape(6, 2)),
+        r"is int64 \(6, 2\), expected .* \(12,\) or \(12, 1\)",
+    ),
+    "words as labels": (
+        changed(train__labels=[f"class-{i % 3}" for i in range(12)]),
+        r"is object \(12,\), expected a whole number",
+    ),
+    "huge labels": (
+        changed(train__labels=lambda y: y.astype("u8") + np.uint64(2**63)),
+        r"is uint64 \(12,\), expected a whole number|is -?\d+, expected 0 to 2",
     ),
     "NaN labels": (changed(train__labels=lambda y: y * np.nan), r"is float64 \(12,\), expected"),
     "high label": (
@@ -548,7 +620,7 @@ def test_more_than_memory_holds_is_refused_before_it_is_read(tmp_path, monkeypat
     assert hdf5(path).classes
     pages["SC_PHYS_PAGES"] -= 1
     with pytest.raises(
-        LossmapError, match=r"images up to 'test' take .* GiB, but this machine has"
+        LossmapError, match=r"images up to 'test/images' take .* GiB, but this machine has"
     ):
         hdf5(path)
     assert len(hdf5(path, test=5).test_images) == 5

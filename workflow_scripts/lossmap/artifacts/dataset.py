@@ -27,13 +27,13 @@ class Dataset:
     """Standard deviation of the training pixels, scaled to 0 … 1 [1]"""
 
 
-def shape_of_images(path: Path) -> tuple[int, ...] | None:
-    """Return the shape of the training images of a data set or of a file like it; None if unknown.
+def shape_of_images(path: str | Path, split: str = "train") -> tuple[int, ...] | None:
+    """Return the shape of the images of a data set or of a file like it; None if unknown.
 
     What is wrong with a file, the job that reads it says.
     """
     try:
         with h5py.File(path) as file:
-            return file["train/images"].shape
+            return file[f"{split}/images"].shape
     except (OSError, KeyError, AttributeError):
         return None

@@ -91,15 +91,22 @@ class ImageClassification(Classification):
         return Training(
             ShuffledImages(images, spec["batch_size"]),
             MeasuredImages(plain, rows),
-            MeasuredImages(move_images(self.dataset, "test", device)),
+            self._open_test(device),
             (plain.normalize(plain.pixels[:few]), plain.labels[:few]),
         )
 
-    def open_measured(self, spec: dict, device: str) -> tuple["MeasuredImages", "MeasuredImages"]:
-        """Return all images, or as many training images as ``metrics`` says."""
+    def open_measured(
+        self, spec: dict, device: str
+    ) -> tuple["MeasuredImages", "MeasuredImages | None"]:
+        """Return all images, or as many training images as ``metrics`` says; None without test."""
         rows = self._choose_measured(spec["metrics"], spec["network"]["seed"])
-        train, test = (move_images(self.dataset, split, device) for split in ("train", "test"))
-        return MeasuredImages(train, rows), MeasuredImages(test)
+        train = move_images(self.dataset, "train", device)
+        return MeasuredImages(train, rows), self._open_test(device)
+
+    def _open_test(self, device: str) -> "MeasuredImages | None":
+        if not self.has("test"):
+            return None
+        return MeasuredImages(move_images(self.dataset, "test", device))
 
     def _choose_measured(self, metrics: Mapping | None, seed: int) -> np.ndarray | None:
         if not metrics:

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from lossmap.artifacts.checkpoints import Snapshot, find_checkpoints
+from lossmap.artifacts.dataset import shape_of_images
 from lossmap.claims.declare import Names, Statement
 from lossmap.claims.papers import SHIPPED, find_statement
 from lossmap.errors import LossmapError, reason
@@ -618,7 +619,14 @@ def _check_images(config: dict, run: str, key: str, wanted: int) -> None:
     if task_of(config, run):
         return
     name = config["runs"][run]["dataset"]
-    train = config["datasets"][name].get("train")
+    dataset = config["datasets"][name]
+    train = dataset.get("train")
+    if (
+        train is None
+        and dataset["source"] == "hdf5"
+        and (shape := shape_of_images(dataset["file"]))
+    ):
+        train = shape[0]
     if train is not None and wanted > train:
         raise LossmapError(
             f"configuration: {key} is {wanted}, but datasets.{name} has {train} training images; "

@@ -64,7 +64,8 @@ def _describe_data(config: dict, name: str) -> str:
     count = entry.get("train") or (shape and shape[0])
     many = f"{count:,} " if count else ""
     pixels = f" {'x'.join(map(str, shape[1:]))}" if shape else ""
-    return f"{many}training images{pixels} of {name}"
+    alone = ", no test images" if shape and file and shape_of_images(file, "test") is None else ""
+    return f"{many}training images{pixels} of {name}{alone}"
 
 
 def _describe_augmentation(config: dict, run: str) -> str:
