@@ -123,6 +123,61 @@ def test_filter_normalized_plane_is_the_workflows_and_needs_no_trajectory(run, b
     assert len(lossmap.plot_surface(grid).axes) == 2
 
 
+class Squared:
+    """Squared error of numbers that a network predicts from a dict."""
+
+    loss_label = "squared error"
+
+    def loss(self, network, batch):
+        return (network(batch["x"])[:, 0] - batch["y"]) ** 2
+
+    def measures(self, network, batch):
+        return {"accuracy": (network(batch["x"])[:, 0] - batch["y"]).abs() < 0.5}
+
+
+def test_landscape_and_line_of_another_loss():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    batches = [{"x": torch.randn(n, 3), "y": torch.randn(n)} for n in (8, 5)]
+    plane, theta = lossmap.filter_normalized_plane(model, ignore="none"), lossmap.flatten(model)
+    grid = lossmap.evaluate_landscape(model, batches, plane, resolution=3, task=Squared())
+    line = lossmap.evaluate_line(
+        model, batches, theta, theta + plane.directions[0], resolution=2, task=Squared()
+    )
+    nn.utils.vector_to_parameters(torch.from_numpy(theta + plane.directions[0]), model.parameters())
+    with torch.no_grad():
+        errors = torch.cat([Squared().loss(model, batch) for batch in batches])
+    for loss, accuracy in (
+        (grid.loss[2, 1], grid.accuracy[2, 1]),
+        (line.loss[1], line.accuracy[1]),
+    ):
+        assert loss == pytest.approx(float(errors.mean()), rel=1e-5)
+        assert accuracy == float((errors.sqrt() < 0.5).double().mean())
+    assert grid.loss_label == line.loss_label == "squared error"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"loss": None},
+            r"task Mine: expected an object with loss\(network, batch\), .* without l",
+        ),
+        ({"loss_label": " "}, "task Mine: expected loss_label, the words on the axes"),
+        (
+            {"loss": lambda self, network, batch: Squared.loss(self, network, batch).mean()},
+            r"task Mine, loss: expected .* one number per sample, got shape \(\); do not average",
+        ),
+    ],
+)
+def test_a_loss_that_does_not_fit_is_one_line(change, message):
+    model, task = nn.Linear(3, 1), type("Mine", (Squared,), change)()
+    plane = lossmap.filter_normalized_plane(model, ignore="none")
+    batch = {"x": torch.ones(2, 3), "y": torch.ones(2)}
+    with pytest.raises(LossmapError, match=message):
+        lossmap.evaluate_landscape(model, [batch], plane, resolution=3, task=task)
+
+
 def test_embedding_keeps_which_run_is_which(run):
     path, model = run
     _, thetas = lossmap.load_run(str(path), model)

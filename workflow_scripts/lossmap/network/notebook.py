@@ -7,7 +7,6 @@ import copy
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import torch
 from torch import nn
 
 from lossmap.artifacts.basis import Basis
@@ -20,9 +19,11 @@ from lossmap.kinds import check_choice
 from lossmap.logs import logger
 from lossmap.network.line import connect
 from lossmap.network.line import evaluate_line as measure_line
+from lossmap.network.own_task import OwnTask, move
 from lossmap.network.parameters import FlatNetwork
 from lossmap.network.reading import put_into, read_checkpoint
 from lossmap.network.surface import LossSurface, evaluate_grid
+from lossmap.network.task import Batch
 
 
 def flatten(model: nn.Module) -> np.ndarray:
@@ -95,24 +96,29 @@ def filter_normalized_plane(model: nn.Module, *, seed: int = 0, ignore: str = "b
 
 def evaluate_landscape(
     model: nn.Module,
-    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    batches: Iterable[Batch],
     plane: Basis,
     *,
     resolution: int = 51,
     extent: float = 1.0,
     bn_statistics: str = "batch",
+    task: object | None = None,
 ) -> Grid:
-    """Evaluate the mean cross-entropy (nats) over a plane (ding2023 Eq. 2).
+    """Evaluate the mean loss over a plane (ding2023 Eq. 2): cross-entropy (nats), or a task's.
 
     Parameters
     ----------
     model : the network; its device is used
-    batches : inputs, and labels as int64, fixed: batch norm by ``batch`` depends on them
+    batches : inputs, and labels as int64, or what `task` understands; fixed, because batch norm by
+        ``batch`` depends on them
     plane : of `fit_plane` or `filter_normalized_plane`
     resolution : points along each side, odd, so that the center is one of them
     extent : the plane's coordinates run from −extent to extent
     bn_statistics : ``batch``, each batch's own; ``center``, the model's running statistics;
         ``recalibrate``, estimated anew at each point
+    task : an object with ``loss(network, batch)``, each sample's loss (n,), ``loss_label``, and
+        perhaps ``measures(network, batch)``, a dict with each sample's ``accuracy``; cross-entropy
+        of logits by default
 
     Returns
     -------
@@ -122,7 +128,7 @@ def evaluate_landscape(
     Raises
     ------
     LossmapError
-        The plane is of another network, or a setting is not possible.
+        The plane is of another network, or a setting or the task's loss is not possible.
     """
     if resolution < 3 or resolution % 2 == 0:
         raise LossmapError(f"resolution is {resolution}, expected an odd number of at least 3")
@@ -130,14 +136,15 @@ def evaluate_landscape(
         raise LossmapError(
             f"bn_statistics is '{bn_statistics}', expected batch, center or recalibrate"
         )
-    surface = _open(model, batches, bn_statistics, {"plane": plane.center})
+    surface = _open(model, batches, bn_statistics, task, {"plane": plane.center})
     return evaluate_grid(surface, plane, resolution, extent, logger)
 
 
 def _open(
     model: nn.Module,
-    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    batches: Iterable[Batch],
     bn_statistics: str,
+    task: object | None,
     given: Mapping[str, np.ndarray],
 ) -> LossSurface:
     """Return the loss surface of a copy of a model; refuse weights that are not its own."""
@@ -148,30 +155,33 @@ def _open(
                 f"{name}: {theta.size} parameters, but the model has {network.layout.size}; "
                 f"give the model that the {name} was made of"
             )
-    device = network.theta.device
-    fixed = [(inputs.to(device), labels.to(device)) for inputs, labels in batches]
-    return LossSurface.over(network, fixed, bn_statistics)
+    fixed = [move(batch, network.theta.device) for batch in batches]
+    own = None if task is None else OwnTask.of(task)
+    return LossSurface.over(network, fixed, bn_statistics, own)
 
 
 def evaluate_line(
     model: nn.Module,
-    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    batches: Iterable[Batch],
     start: np.ndarray,
     end: np.ndarray,
     *,
     resolution: int = 25,
     bn_statistics: str = "batch",
+    task: object | None = None,
 ) -> Line:
-    """Evaluate the mean cross-entropy (nats) on the straight line between two weight vectors.
+    """Evaluate the mean loss on the straight line between two weight vectors.
 
     Parameters
     ----------
     model : the network; its device is used
-    batches : inputs, and labels as int64, fixed: batch norm by ``batch`` depends on them
+    batches : inputs, and labels as int64, or what `task` understands; fixed, because batch norm by
+        ``batch`` depends on them
     start, end : float32 (params,), for example of `flatten` or `load_run`
     resolution : number of points, both ends among them
     bn_statistics : ``batch``, each batch's own, or ``recalibrate``, estimated anew at each point:
         no running statistics belong to both ends
+    task : as that of `evaluate_landscape`
 
     Returns
     -------
@@ -186,5 +196,5 @@ def evaluate_line(
     if resolution < 2:
         raise LossmapError(f"resolution is {resolution}, expected at least 2: both ends")
     check_choice("bn_statistics", bn_statistics, ("batch", "recalibrate"))
-    surface = _open(model, batches, bn_statistics, {"start": start, "end": end})
+    surface = _open(model, batches, bn_statistics, task, {"start": start, "end": end})
     return measure_line(connect(start, end, resolution), surface)

@@ -5,7 +5,7 @@ it, and words every breach. What its batches are, only its own loss knows.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,12 @@ from lossmap.network.task import Batch, Forward, Task, Training
 from lossmap.network.trial import Update, check_repeatable
 
 SPLITS = ("train", "test")
+METHODS = {
+    "network": "network()",
+    "batches": "batches(split)",
+    "loss": "loss(network, batch)",
+}
+"""What every task has, and how it is called."""
 ACCURACY = "accuracy"
 """The measure that is kept, where a task has it."""
 
@@ -62,6 +68,21 @@ class OwnTask:
         self._read: dict[str, list[Batch]] = {}
         self._has_accuracy = hasattr(self._given, "measures")
         check_what_ran()
+
+    @classmethod
+    def of(cls, given: object) -> "OwnTask":
+        """Return the task that an object is; of its data and networks nothing is asked.
+
+        Raises
+        ------
+        LossmapError
+            It has no loss, or no words for it.
+        """
+        task, name = cls.__new__(cls), f"task {type(given).__name__}"
+        check_task(given, name, ("loss",))
+        task.factory, task._name, task._given = name, name, given
+        task._has_accuracy = hasattr(given, "measures")
+        return task
 
     @property
     def loss_label(self) -> str:
@@ -297,19 +318,31 @@ def _make(factory: str, arguments: Mapping, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]), _kept_generators():
         seed_generators(seed)
         made = call_factory(import_factory(factory, "task"), arguments, factory, "task", "task")
-    for method in ("network", "batches", "loss"):
-        if not callable(getattr(made, method, None)):
+    check_task(made, name, METHODS)
+    return made
+
+
+def check_task(given: object, name: str, methods: Iterable[str]) -> None:
+    """Refuse an object that lacks what a task has.
+
+    Raises
+    ------
+    LossmapError
+        One of `methods` is missing, or there are no words for the loss.
+    """
+    for method in methods:
+        if not callable(getattr(given, method, None)):
+            expected = " and ".join(METHODS[each] for each in methods)
             raise LossmapError(
-                f"{name}: expected an object with the methods network(), batches(split) and "
-                f"loss(network, batch), got a {type(made).__name__} without {method}; define it"
+                f"{name}: expected an object with {expected}, got a {type(given).__name__} "
+                f"without {method}; define it"
             )
-    label = getattr(made, "loss_label", None)
+    label = getattr(given, "loss_label", None)
     if not isinstance(label, str) or not label.strip():
         raise LossmapError(
             f"{name}: expected loss_label, the words on the axes, got {label!r}; write "
             'e.g. loss_label = "squared error"'
         )
-    return made
 
 
 @contextmanager

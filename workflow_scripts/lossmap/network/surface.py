@@ -30,7 +30,7 @@ from lossmap.geometry.fitting import (
 from lossmap.logs import format_seconds, logger
 from lossmap.network.arithmetic import autocast, use_tf32
 from lossmap.network.capture import Replayed
-from lossmap.network.classification import Classification, Labeled, as_task
+from lossmap.network.classification import Classification, as_task
 from lossmap.network.memory import explain_memory
 from lossmap.network.normalization import computes_its_own_way, find_norms
 from lossmap.network.parameters import FlatNetwork
@@ -79,11 +79,18 @@ class LossSurface:
 
     @classmethod
     def over(
-        cls, network: FlatNetwork, batches: list[Labeled], bn_statistics: str
+        cls,
+        network: FlatNetwork,
+        batches: list[Batch],
+        bn_statistics: str,
+        task: Task | None = None,
     ) -> "LossSurface":
-        """Return the surface of a network that is there, over batches of inputs and labels."""
+        """Return the surface of a network that is there, over batches that its task understands.
+
+        By default these are inputs and labels.
+        """
         surface = cls.__new__(cls)
-        surface._begin(network, Classification(), batches, bn_statistics, "float32")
+        surface._begin(network, task or Classification(), batches, bn_statistics, "float32")
         return surface
 
     def _begin(
