@@ -9,14 +9,16 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
-from lossmap.network.models.googlenet import googlenet
-from lossmap.network.models.layers import scaled
+from lossmap.network.models.googlenet import googlenet, googlenet_dldr
+from lossmap.network.models.layers import INITIALIZATIONS, scaled
 from lossmap.network.models.resnet import BasicBlock, resnet20, resnet32
-from lossmap.network.models.vgg import vgg11, vgg13
+from lossmap.network.models.vgg import vgg11, vgg11_dldr, vgg13, vgg13_dldr
 from lossmap.network.models.wide_resnet import wide_resnet10_2, wide_resnet28_2
 
-NETWORKS = [resnet20, resnet32, vgg11, vgg13, googlenet, wide_resnet28_2, wide_resnet10_2]
+USUAL = [resnet20, resnet32, vgg11, vgg13, googlenet, wide_resnet28_2, wide_resnet10_2]
+NETWORKS = [*USUAL, vgg11_dldr, vgg13_dldr, googlenet_dldr]
 every_network = pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
+usual_network = pytest.mark.parametrize("network", USUAL, ids=lambda network: network.__name__)
 
 # Parameters for 10 classes, features before the linear layer, channels of the first convolution.
 PUBLISHED = [
@@ -25,6 +27,9 @@ PUBLISHED = [
     (vgg11, 9_231_114, 512, 64),
     (vgg13, 9_416_010, 512, 64),
     (googlenet, 6_166_250, 1024, 192),
+    (vgg11_dldr, 28_149_514, 4096, 64),
+    (vgg13_dldr, 28_334_410, 4096, 64),
+    (googlenet_dldr, 6_310_314, 1024, 64),
     (wide_resnet28_2, 1_467_610, 128, 16),
     (wide_resnet10_2, 303_706, 128, 16),
 ]
@@ -64,6 +69,9 @@ def test_gray_images_save_two_thirds_of_the_first_convolution(network, published
         (vgg11, 9_277_284),
         (vgg13, 9_462_180),
         (googlenet, 6_258_500),
+        (vgg11_dldr, 28_518_244),
+        (vgg13_dldr, 28_703_140),
+        (googlenet_dldr, 6_402_564),
         (wide_resnet28_2, 1_479_220),
         (wide_resnet10_2, 315_316),
     ],
@@ -106,7 +114,7 @@ def test_every_parameter_gets_a_gradient(network):
     assert missing == []
 
 
-@every_network
+@usual_network
 def test_a_freshly_built_network_passes_a_signal_of_order_one(network):
     torch.manual_seed(0)
     logits = network(classes=10, width=0.5)(torch.randn(16, 3, 32, 32))
@@ -116,7 +124,7 @@ def test_a_freshly_built_network_passes_a_signal_of_order_one(network):
 @every_network
 def test_initialization_is_he_normal_by_fan_out(network):
     torch.manual_seed(0)
-    for module in network(classes=10, width=0.5).modules():
+    for module in network(classes=10, width=0.5, initialization="he").modules():
         if isinstance(module, nn.Conv2d):
             fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
             scaled_weight = module.weight * (fan_out / 2) ** 0.5  # standard normal if He
@@ -126,6 +134,57 @@ def test_initialization_is_he_normal_by_fan_out(network):
         elif isinstance(module, nn.BatchNorm2d):
             assert (module.weight == 1).all()
             assert (module.bias == 0).all()
+
+
+def relative(measured, expected):
+    return pytest.approx(expected, rel=5 * (2 * measured.numel()) ** -0.5)
+
+
+def test_published_residual_networks_are_he_normal_by_fan_in_to_the_last_layer():
+    torch.manual_seed(0)
+    for module in resnet20(classes=100, initialization="published").modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            fan_in = module.weight[0].numel()
+            assert module.weight.std().item() == relative(module.weight, (2 / fan_in) ** 0.5)
+
+
+def test_published_wide_networks_end_in_glorot_s_normal():
+    torch.manual_seed(0)
+    usual, published = (wide_resnet28_2(classes=100, initialization=i) for i in INITIALIZATIONS)
+    last = published.classifier
+    assert last.weight.std().item() == relative(last.weight, (2 / (128 + 100)) ** 0.5)
+    assert not last.bias.any()
+    spreads = [
+        [m.weight.std().item() for m in net.modules() if isinstance(m, nn.Conv2d)]
+        for net in (usual, published)
+    ]
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.2)
+
+
+@pytest.mark.parametrize("network", [vgg11, googlenet, vgg11_dldr, googlenet_dldr])
+def test_other_published_networks_are_as_pytorch_makes_them(network):
+    torch.manual_seed(0)
+    for module in network(classes=10, width=0.25, initialization="published").modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            bound = module.weight[0].numel() ** -0.5
+            assert 0.9 * bound < module.weight.abs().max().item() <= bound
+            spread = bound / 3**0.5
+            assert module.weight.std().item() == relative(module.weight, spread)
+
+
+@every_network
+def test_another_initialization_is_refused(network):
+    with pytest.raises(ValueError, match="initialization: expected he or published, got 'zero'"):
+        network(classes=10, width=0.1, initialization="zero")
+
+
+@pytest.mark.parametrize("network", [vgg11_dldr, googlenet_dldr])
+def test_the_authors_networks_drop_out_in_training_alone(network):
+    torch.manual_seed(0)
+    model, images = network(classes=10, width=0.25), torch.randn(4, 3, 32, 32)
+    assert not torch.equal(model(images), model(images))
+    model.eval()
+    assert torch.equal(model(images), model(images))
 
 
 @every_network
@@ -140,7 +199,7 @@ def test_initialization_depends_on_the_global_seed_alone(network):
     assert not torch.equal(next(first.parameters()), next(other.parameters()))
 
 
-@every_network
+@usual_network  # of dropout vmap draws in another order
 def test_vmap_over_parameters_equals_a_loop(network):
     torch.manual_seed(0)
     models = [network(classes=3, width=0.125).double() for _ in range(2)]

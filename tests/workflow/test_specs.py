@@ -15,6 +15,7 @@ from lossmap.workflow.specs import (
     factory_of,
     figure_spec,
     jumps_spec,
+    network_spec,
     table_spec,
     trajectory_spec,
 )
@@ -518,6 +519,14 @@ def test_a_null_model_is_made_from_the_cloud_and_a_run_of_its_network(model):
     name = f"c10-bad-{model}"
     assert distance_spec(config, name)["null"] == model
     assert sources(config, "distance", name) == ["distance/c10-bad", "trajectory/c10-wresnet-bad"]
+
+
+def test_an_initialization_enters_the_runs_of_its_network_where_it_is_given():
+    given = {"networks": {"resnet20": {"initialization": "published"}}}
+    found = {name for name in changed(**given) if name.startswith("trajectory/")}
+    assert {name.split("/")[1].split("-")[1] for name in found} == {"resnet20"}
+    assert network_spec(load(**given), "c10-resnet20")["initialization"] == "published"
+    assert "initialization" not in network_spec(load(), "c10-resnet20")
 
 
 def test_swapped_steps_are_made_from_both_clouds():

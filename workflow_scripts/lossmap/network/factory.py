@@ -26,6 +26,7 @@ def build_network(
     channels: int,
     width: float = 1.0,
     seed: int,
+    initialization: str | None = None,
     arguments: Mapping | None = None,
 ) -> nn.Module:
     """Build a network whose initial parameters depend on the arguments alone.
@@ -38,8 +39,10 @@ def build_network(
         Number of outputs (2 or more) and of image channels.
     width : float
         Factor on every channel count of the network.
+    initialization : str, optional
+        One more keyword, of how the parameters are drawn.
     arguments : mapping, optional
-        Keywords that the factory is called with instead of these three.
+        Keywords that the factory is called with instead of all these.
     seed : int
         Seed of the initialization. The caller's random state is as before afterwards.
 
@@ -62,7 +65,8 @@ def build_network(
         )
     given = arguments
     if given is None:
-        given = {"classes": classes, "channels": channels, "width": width}
+        drawn = {} if initialization is None else {"initialization": initialization}
+        given = {"classes": classes, "channels": channels, "width": width} | drawn
     with torch.random.fork_rng(devices=[]):
         make_network = import_factory(factory)
         seed_initialization(seed)

@@ -125,7 +125,8 @@ def create_network(
 
     Parameters
     ----------
-    spec : ``factory``, ``classes``, ``channels``, ``seed``, and ``width`` or ``arguments``
+    spec : ``factory``, ``classes``, ``channels``, ``seed``, and ``width`` or ``arguments``; where
+        it is not the function's own, ``initialization``
     device : ``cpu`` or ``cuda``
     dataset : what it is for; with it, another network made alike is tried on some of its images
     batch_size : of the training, for the trial

@@ -94,7 +94,8 @@ def network_spec(config: dict, run: str) -> dict:
     if "arguments" in entry:
         return {"factory": known["factory"], "arguments": entry["arguments"], "seed": seed}
     width = entry.get("width", 1.0 if imported else known.get("width", 1.0))
-    return {"factory": known["factory"], "width": float(width), "seed": seed}
+    drawn = {key: known[key] for key in ("initialization",) if key in known}
+    return {"factory": known["factory"], "width": float(width), **drawn, "seed": seed}
 
 
 def imported_spec(config: dict, run: str) -> dict:

@@ -2,10 +2,13 @@
 
 Szegedy et al. 2015, *Going Deeper with Convolutions* (arXiv:1409.4842), table 1, in the usual
 CIFAR form (github.com/kuangliu/pytorch-cifar): one 3x3 stem of 192 channels in place of the
-strided ones, two 3x3 convolutions for each 5x5, no auxiliary classifiers, no dropout.
+strided ones, two 3x3 convolutions for each 5x5, no auxiliary classifiers, no dropout. That of
+ding2023's authors (github.com/nblt/DLDR) has a stem of three, halves the map after it, and drops
+0.4 of the features out.
 """
 
 from collections import OrderedDict
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import torch
@@ -14,7 +17,10 @@ from torch import Tensor, nn
 from lossmap.network.models.layers import (
     GlobalAveragePool,
     biased_conv_norm_relu,
+    conv3x3,
     initialize,
+    keep_defaults,
+    norm_relu,
     scaled,
 )
 
@@ -30,6 +36,8 @@ class Branches(NamedTuple):
     pool: int
 
 
+STEM = (64, 64, 192)
+"""Channels of the authors' stem; the usual one has its last convolution alone."""
 STAGES = (
     (Branches(64, 96, 128, 16, 32, 32), Branches(128, 128, 192, 32, 96, 64)),
     (
@@ -69,11 +77,34 @@ class Inception(nn.Module):
         return torch.cat([self.one(x), self.three(x), self.five(x), self.pool(x)], dim=1)
 
 
-def googlenet(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Module:
+def googlenet(
+    *, classes: int, channels: int = 3, width: float = 1.0, initialization: str = "he"
+) -> nn.Module:
     """GoogLeNet: 6,166,250 parameters for 10 classes, 3 channels and width 1."""
-    inputs = scaled(192, width)
+    stem = biased_conv_norm_relu(channels, scaled(STEM[-1], width))
+    return _googlenet(stem, classes, width, initialization)
+
+
+def googlenet_dldr(
+    *, classes: int, channels: int = 3, width: float = 1.0, initialization: str = "published"
+) -> nn.Module:
+    """GoogLeNet of the authors' code: 6,310,314 parameters for 10 classes, 3 channels, width 1."""
+    counts = [channels, *(scaled(count, width) for count in STEM)]
+    convolutions = [[conv3x3(*pair), *norm_relu(pair[1])] for pair in pairwise(counts)]
+    stem = [*chain(*convolutions), nn.MaxPool2d(kernel_size=3, stride=2, padding=1)]
+    return _googlenet(stem, classes, width, initialization, dropout=0.4)
+
+
+def _googlenet(
+    stem: list[nn.Module],
+    classes: int,
+    width: float,
+    initialization: str,
+    dropout: float | None = None,
+) -> nn.Module:
+    inputs = scaled(STEM[-1], width)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["stem"] = nn.Sequential(*biased_conv_norm_relu(channels, inputs))
+    layers["stem"] = nn.Sequential(*stem)
     for number, stage in enumerate(STAGES, start=3):  # table 1 counts the modules from 3
         modules: list[nn.Module] = []
         if number > 3:
@@ -84,5 +115,7 @@ def googlenet(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Modu
             inputs = module.outputs
         layers[f"stage{number}"] = nn.Sequential(*modules)
     layers["pool"] = GlobalAveragePool()
+    if dropout is not None:
+        layers["dropout"] = nn.Dropout(dropout)
     layers["classifier"] = nn.Linear(inputs, classes)
-    return initialize(nn.Sequential(layers))
+    return initialize(nn.Sequential(layers), initialization, keep_defaults)

@@ -3,7 +3,11 @@
 Owns the conventions common to all architectures; knows none of them, nor data or training.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
+
+INITIALIZATIONS = ("he", "published")
 
 
 def scaled(channels: int, width: float) -> int:
@@ -59,16 +63,41 @@ class GlobalAveragePool(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-def initialize(network: nn.Module) -> nn.Module:
-    """Draw convolutions from He's normal distribution by fan-out, biases 0; return the network.
+def initialize(
+    network: nn.Module, initialization: str, published: Callable[[nn.Module], None]
+) -> nn.Module:
+    """Draw the parameters of a network that PyTorch has just made; return the network.
 
-    Standard deviation sqrt(2 / (outputs * kernel area)), He et al. 2015 (arXiv:1502.01852),
-    Eq. 14. Batch norm (1, 0) and linear layers keep PyTorch's defaults. Draws from torch's
-    global generator; `lossmap.network.factory.build_network` seeds and restores it.
+    Draws from torch's global generator; `lossmap.network.factory.build_network` seeds and restores
+    it.
+
+    Parameters
+    ----------
+    initialization : ``he`` or ``published``
+        he: convolutions from He's normal distribution by fan-out, biases 0: standard deviation
+        sqrt(2 / (outputs * kernel area)), He et al. 2015 (arXiv:1502.01852), Eq. 14; batch norm
+        (1, 0) and linear layers keep PyTorch's defaults
+    published : draws as the code does that the authors of the paper have published
+
+    Raises
+    ------
+    ValueError
+        `initialization` is none of the two.
     """
+    if initialization not in INITIALIZATIONS:
+        allowed = " or ".join(INITIALIZATIONS)
+        raise ValueError(f"initialization: expected {allowed}, got {initialization!r}")
+    (published if initialization == "published" else _draw_by_fan_out)(network)
+    return network
+
+
+def _draw_by_fan_out(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    return network
+
+
+def keep_defaults(network: nn.Module) -> None:
+    """Leave PyTorch's own initialization."""

@@ -52,7 +52,16 @@ class BasicBlock(nn.Module):
         return functional.relu(self.residual(x) + self.shortcut(x), inplace=True)
 
 
-def _resnet(blocks: int, *, classes: int, channels: int, width: float) -> nn.Module:
+def _draw_by_fan_in(network: nn.Module) -> None:
+    """Draw as github.com/nblt/DLDR: He's normal distribution by fan-in, the linear layer too."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight)
+
+
+def _resnet(
+    blocks: int, *, classes: int, channels: int, width: float, initialization: str
+) -> nn.Module:
     small, middle, large = (scaled(count, width) for count in (16, 32, 64))
     layers = OrderedDict(
         stem=nn.Sequential(conv3x3(channels, small), *norm_relu(small)),
@@ -62,14 +71,20 @@ def _resnet(blocks: int, *, classes: int, channels: int, width: float) -> nn.Mod
         pool=GlobalAveragePool(),
         classifier=nn.Linear(large, classes),
     )
-    return initialize(nn.Sequential(layers))
+    return initialize(nn.Sequential(layers), initialization, _draw_by_fan_in)
 
 
-def resnet20(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Module:
+def resnet20(
+    *, classes: int, channels: int = 3, width: float = 1.0, initialization: str = "he"
+) -> nn.Module:
     """ResNet20: 269,722 parameters for 10 classes, 3 channels and width 1."""
-    return _resnet(3, classes=classes, channels=channels, width=width)
+    given = {"classes": classes, "channels": channels, "width": width}
+    return _resnet(3, **given, initialization=initialization)
 
 
-def resnet32(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Module:
+def resnet32(
+    *, classes: int, channels: int = 3, width: float = 1.0, initialization: str = "he"
+) -> nn.Module:
     """ResNet32: 464,154 parameters for 10 classes, 3 channels and width 1."""
-    return _resnet(5, classes=classes, channels=channels, width=width)
+    given = {"classes": classes, "channels": channels, "width": width}
+    return _resnet(5, **given, initialization=initialization)

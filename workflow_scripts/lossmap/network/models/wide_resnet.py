@@ -49,7 +49,19 @@ class PreActivationBlock(nn.Module):
         return self.residual(activated) + self.projection(kept)
 
 
-def _wide_resnet(blocks: int, *, classes: int, channels: int, width: float) -> nn.Module:
+def _draw_as_published(network: nn.Module) -> None:
+    """Draw as the code of horoi2021's authors: by fan-out, the linear layer by Glorot, bias 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.xavier_normal_(module.weight)
+            nn.init.zeros_(module.bias)
+
+
+def _wide_resnet(
+    blocks: int, *, classes: int, channels: int, width: float, initialization: str
+) -> nn.Module:
     stem, small, middle, large = (scaled(count, width) for count in (16, 32, 64, 128))
     layers = OrderedDict(
         stem=conv3x3(channels, stem),
@@ -60,14 +72,20 @@ def _wide_resnet(blocks: int, *, classes: int, channels: int, width: float) -> n
         pool=GlobalAveragePool(),
         classifier=nn.Linear(large, classes),
     )
-    return initialize(nn.Sequential(layers))
+    return initialize(nn.Sequential(layers), initialization, _draw_as_published)
 
 
-def wide_resnet28_2(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Module:
+def wide_resnet28_2(
+    *, classes: int, channels: int = 3, width: float = 1.0, initialization: str = "he"
+) -> nn.Module:
     """WRN-28-2: 1,467,610 parameters for 10 classes, 3 channels and width 1."""
-    return _wide_resnet(4, classes=classes, channels=channels, width=width)
+    given = {"classes": classes, "channels": channels, "width": width}
+    return _wide_resnet(4, **given, initialization=initialization)
 
 
-def wide_resnet10_2(*, classes: int, channels: int = 3, width: float = 1.0) -> nn.Module:
+def wide_resnet10_2(
+    *, classes: int, channels: int = 3, width: float = 1.0, initialization: str = "he"
+) -> nn.Module:
     """WRN-10-2: 303,706 parameters for 10 classes, 3 channels and width 1."""
-    return _wide_resnet(1, classes=classes, channels=channels, width=width)
+    given = {"classes": classes, "channels": channels, "width": width}
+    return _wide_resnet(1, **given, initialization=initialization)
