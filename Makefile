@@ -229,6 +229,12 @@ format-doc: env ## the kinds in docs/format.md from the declarations of the arti
 config-doc: env ## the keys in docs/configuration.md from the schema and the defaults
 	@python -m lossmap.workflow.describe
 
+.PHONY: results
+results: SCALE := desk
+results: run ## docs/results.md and README's verdicts from a run's artifacts, made first where missing
+	@PYTHONPATH=workflow_scripts python docs/results.py results/$(SCALE)
+	@echo "docs/results.md, README.md, docs/results/"
+
 .PHONY: docs
 docs: env ## the documentation as a site of its own: site/index.html
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet

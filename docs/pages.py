@@ -16,7 +16,10 @@ SHOWN = (
     "CITATION.cff",
     "docs/*.md",
     "docs/*.png",
+    "docs/results/*.png",
+    "docs/results/*.csv",
     "config/*.yaml",
+    "config/scales/*.yaml",
     "profiles/*/*.yaml",
 )
 NOTEBOOK, PAGE = "own_run.ipynb", "notebook.md"
