@@ -105,7 +105,8 @@ class Found:
         found = self.read
         for key in keys:
             found = found[key]
-        return self._templates.from_string(found).render(found=self).strip()
+        paragraphs = self._templates.from_string(found).render(found=self).strip().split("\n\n")
+        return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
     def value(self, name: str) -> str:
         """Return the number that decides a claim, with its range where there is one."""
@@ -120,13 +121,13 @@ class Found:
     def span(self, name: str, quantity: str, *cases: str) -> str:
         """Return the least and the largest of some numbers behind a verdict."""
         values = self._rows(name, quantity, cases).value.astype(float)
-        return f"{show(values.min())} to {show(values.max())}"
+        return _join(show(values.min()), show(values.max()))
 
     def percent_back(self, *cases: str) -> str:
         """Return by how many percent of the jump retraining comes back around some minima."""
         rows = self._rows("horoi-star", "along at the end", cases)
         back = 100.0 * (1.0 - rows.value.astype(float))
-        return f"{back.min():.1f} to {back.max():.1f} %"
+        return _join(f"{back.min():.1f}", f"{back.max():.1f}") + " %"
 
     def _rows(self, name: str, quantity: str, cases: Iterable[str]) -> pd.DataFrame:
         rows = self.numbers[(self.numbers.claim == name) & (self.numbers.quantity == quantity)]
@@ -136,6 +137,10 @@ class Found:
         if rows.empty:
             raise LossmapError(f"{name} has no number '{quantity}'")
         return rows[rows.case.isin(list(cases) or known)]
+
+
+def _join(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
 
 
 def show(value: object) -> str:
