@@ -106,17 +106,27 @@ def test_own_runs_are_not_those_of_the_papers_nor_their_repeats():
     assert own_runs(CONFIG, config) == []
 
 
+def test_more_images_than_a_file_has_are_refused_before_any_job(tmp_path):
+    with h5py.File("own.h5", "w") as file:
+        file["train/images"] = np.zeros((70, 9, 8), np.uint8)
+    own = {"datasets": {"own": {"source": "hdf5", "file": "own.h5"}}}
+    run = {"dataset": "own", "network": "nets:net", "recipe": "plain"}
+    with pytest.raises(LossmapError, match=r"metrics.images is 71, but datasets.own has 70 train"):
+        load(run, **own, metrics={"images": 71})
+
+
 def test_a_line_says_what_a_run_is(tmp_path):
     with h5py.File("own.h5", "w") as file:
         file["train/images"] = np.zeros((70, 9, 8, 1), np.uint8)
     own = {"datasets": {"own": {"source": "hdf5", "file": "own.h5"}}}
+    sizes = {"evaluation": {"images": 60, "batch": 10}, "metrics": {"images": 60}}
     for run, given, expected in (
         (TRAINED, {}, "task mytask:make_task, 30 epochs of recipe plain, landscape on 4 of its"),
         (
             {"dataset": "own", "network": "nets:net", "recipe": "plain"},
             own,
             "network nets:net, 30 epochs of recipe plain, 70 training images 9x8x1 of own, no "
-            "augmentation, landscape on ",
+            "test images, no augmentation, landscape on ",
         ),
         (
             {"dataset": "own", "network": "resnet20", "recipe": "ding2023", "width": 1.0},
@@ -125,5 +135,5 @@ def test_a_line_says_what_a_run_is(tmp_path):
         ),
         (IMAGES, {}, "network nets:net, 4 checkpoints, "),
     ):
-        config = load(run, **given, evaluation={"images": 60, "batch": 10})
+        config = load(run, **given, **sizes)
         assert describe_run(config, "mine").startswith(f"own run mine: {expected}")
