@@ -107,7 +107,7 @@ def test_cloud_of_runs_is_run_after_run_in_the_given_order(made):
     assert not cloud.origins.is_optimum.any()
 
 
-@pytest.mark.parametrize("null", ["walks", "straight"])
+@pytest.mark.parametrize("null", ["walks", "straight", "swapped"])
 def test_null_is_drawn_from_the_distances_alone(made, tmp_path, null):
     sources, _ = made
     real = measure_cloud({"kind": "jumps", "minimum": "good", "jumps": list(SEEDS)}, sources)
@@ -117,7 +117,8 @@ def test_null_is_drawn_from_the_distances_alone(made, tmp_path, null):
         "distance/good": tmp_path / "distance" / "good.h5",
         "trajectory/good": sources["trajectory/good"],
     }
-    spec = {"kind": "null", "null": null, "seed": 3}
+    spec = {"kind": "null", "null": null, "cloud": "good", "seed": 3}
+    spec |= {"lengths": "good"} if null == "swapped" else {}
     drawn = measure_cloud(spec, inputs)
 
     assert drawn.origins.direction.tolist() == real.origins.direction.tolist()
